@@ -1,0 +1,194 @@
+"""A generate job: one shard of one model, from what is missing in the journal to the shard file."""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evalpack import leases, shards, weights
+from evalpack.asks import Ask, asks
+from evalpack.attempts import Starts, retries
+from evalpack.clock import utc_now
+from evalpack.engines.base import Answer, AnswerError, EngineSpec
+from evalpack.engines.factory import load_engine
+from evalpack.jobs import RunSpec
+from evalpack.journal import Journal, JournalWriter, answer_row, stands
+from evalpack.paths import RunPaths
+from evalpack.progress import Progress
+from evalpack.runlock import current_owner
+
+
+class GenerateJob:
+    """One shard's work; what is done already is not done again."""
+
+    def __init__(self, run_dir: Path, slug: str, index: int, of: int, params: str) -> None:
+        """Read plan.json and find the weights.
+
+        Args:
+            run_dir: `<results>/<run>`.
+            slug: the model's file name.
+            index: number of the shard, from 1.
+            of: how many shards the model has.
+            params: digest of all settings that decide the answers, stored in the shard.
+
+        Raises:
+            UserError: if the plan or the weights are missing.
+        """
+        self.paths = RunPaths(run_dir)
+        self.spec = RunSpec.load(self.paths.plan)
+        self.job = self.spec.job(slug)
+        self.slug, self.index, self.of, self.params = slug, index, of, params
+        self.label = f"{self.job.model.name} {index}-of-{of}"
+        self.folder, identity = weights.locate(self.job.model, self.paths.weights(slug))
+        self.settings = self.job.settings_digest(identity)
+        # What is wanted, by key: the limit on the answer, and why there can be none.
+        self.max_tokens: dict[str, int] = {}
+        self.refusals: dict[str, AnswerError] = {}
+        for ask in asks(self.paths.samples, self.job, self.settings):
+            if shards.shard_of(ask.key, of) == index:
+                self.max_tokens[ask.key] = ask.sampling["max_tokens"]
+                if ask.refusal is not None:
+                    self.refusals[ask.key] = ask.refusal
+
+    def run(self) -> None:
+        """Generate what is missing and write the shard.
+
+        Raises:
+            EngineFailure: if the engine failed; what it answered is in the journal.
+            LeaseTimeout: if no GPU came free in time.
+        """
+        given_up = None
+        missing = self._missing()
+        total = len(self.max_tokens)
+        self._say(f"{total - len(missing)} answers in the journal, {len(missing)} to generate")
+        if missing:
+            given_up = self._generate_unless_hopeless(missing)
+        path = self.paths.shard(self.slug, self.index, self.of)
+        shards.write(path, self._rows(given_up), settings=self.settings, params=self.params)
+
+    def _missing(self) -> set[str]:
+        """Keys that an engine must answer, after all that earlier jobs left has been used."""
+        journal = self._journal()
+        if journal.damaged:
+            self._say(f"{journal.damaged} damaged journal lines count as missing")
+        missing = self.max_tokens.keys() - journal.keys()
+        if not missing:
+            return missing
+        with JournalWriter(self.paths.journal(self.slug), self.settings) as writer:
+            salvaged = 0
+            for row in shards.salvage(self.paths.generations(self.slug), self.settings, missing):
+                if self._stands(row):
+                    writer.append(row)
+                    missing.discard(row["key"])
+                    salvaged += 1
+            for key in missing & self.refusals.keys():
+                writer.append(self._error_row(key, self.refusals[key]))
+        if salvaged:
+            self._say(f"{salvaged} answers recovered from earlier shards")
+        return missing - self.refusals.keys()
+
+    def _generate_unless_hopeless(self, missing: Collection[str]) -> AnswerError | None:
+        """Generate; the third start without one new answer gives up and returns the reason."""
+        retry = retries(self.paths.retries).get(self.slug, 0)
+        scope = f"{current_owner(self.paths.lock)}/{self.params}/{retry}"
+        note = self.paths.starts(self.slug, self.index, self.of)
+        starts = Starts(note, scope, self.spec.retries)
+        if starts.hopeless:
+            self._say(f"given up after {starts.count} starts that failed: {starts.cause}")
+            return starts.cause
+        starts.begin()
+        try:
+            self._generate(missing, starts)
+        except Exception as error:
+            reason = (str(error).splitlines() or ["no message"])[0]
+            starts.failed(AnswerError(type(error).__name__, reason, permanent=False))
+            raise
+        return None
+
+    def _generate(self, missing: Collection[str], starts: Starts) -> None:
+        total = len(self.max_tokens)
+        heartbeat = self.paths.heartbeat(self.slug, self.index, self.of)
+        spec = EngineSpec(
+            model=self.job.model,
+            weights=self.folder,
+            tensor_parallel_size=max(1, self.job.gpus),
+            max_model_len=self.job.max_model_len,
+            engine_args=self.job.engine_args,
+        )
+        with (
+            Progress(heartbeat, self.label, total, total - len(missing)) as progress,
+            JournalWriter(self.paths.journal(self.slug), self.settings) as journal,
+            self._devices(progress),
+        ):
+            progress.phase("loading")
+            engine = load_engine(spec)
+            try:
+                progress.phase("generating")
+                for answer in engine.generate(ask.request() for ask in self._asks(missing)):
+                    journal.append(self._row(answer, engine.env_id, engine.evaluation_type))
+                    progress.answered(answer.completion_tokens or 0)
+                    if answer.error is None:
+                        starts.progressed()
+            finally:
+                engine.close()
+
+    @contextmanager
+    def _devices(self, progress: Progress) -> Iterator[None]:
+        """The job's GPUs, or the machine's one CPU slot; a server elsewhere needs neither."""
+        if self.job.gpus == 0:
+            yield
+            return
+        progress.phase("waiting")
+        with leases.acquire(
+            self.job.gpus,
+            self.label,
+            allowed=self.spec.hardware["allowed"],
+            max_wait=self.spec.config["planning"]["max_wait"],
+            log=self._say,
+        ) as lease:
+            os.environ.update(lease.environment())
+            yield
+
+    def _asks(self, keys: Collection[str]) -> Iterator[Ask]:
+        """The asks with these keys, each once."""
+        left = set(keys)
+        for ask in asks(self.paths.samples, self.job, self.settings):
+            if ask.key in left:
+                left.discard(ask.key)
+                yield ask
+
+    def _journal(self, *, with_failures: bool = False) -> Journal:
+        def usable(row: dict[str, Any]) -> bool:
+            if row["key"] not in self.max_tokens:
+                return False
+            return self._stands(row) or (with_failures and row["error"] is not None)
+
+        return Journal(self.paths.journal(self.slug), self.settings, usable)
+
+    def _stands(self, row: dict[str, Any]) -> bool:
+        return stands(row, self.max_tokens[row["key"]], self.job.max_model_len)
+
+    def _rows(self, given_up: AnswerError | None) -> Iterator[dict[str, Any]]:
+        """The shard's rows: what the journal has, and an error row for every key it lacks."""
+        journal = self._journal(with_failures=True)
+        yield from journal.rows()
+        lost = AnswerError("Lost", "the engine returned nothing for this request", permanent=False)
+        for key in self.max_tokens.keys() - journal.keys():
+            yield self._error_row(key, given_up or lost)
+
+    def _row(self, answer: Answer, env_id: str, evaluation_type: str) -> dict[str, Any]:
+        return answer_row(
+            answer,
+            env_id=env_id,
+            evaluation_type=evaluation_type,
+            max_tokens=self.max_tokens[answer.key],
+            max_model_len=self.job.max_model_len,
+        )
+
+    def _error_row(self, key: str, error: AnswerError) -> dict[str, Any]:
+        answer = Answer(key, None, None, None, None, None, utc_now(), error=error)
+        return self._row(answer, env_id="", evaluation_type=self.job.model.records_as)
+
+    def _say(self, text: str) -> None:
+        print(f"{utc_now()} {self.label}: {text}", flush=True)

@@ -1,0 +1,137 @@
+"""Does a model fit: tensor parallel sizes, memory per GPU, and room for the KV cache."""
+
+from collections.abc import Iterator
+
+from evalpack.errors import UserError
+from evalpack.models import Model
+from evalpack.plan.hardware import Device
+
+UTILIZATION = 0.90
+"""Share of a GPU's memory that vLLM may take."""
+OVERHEAD_BYTES = 2_500_000_000
+"""Activations, CUDA context and buffers on each GPU."""
+PROMPT_TOKENS = 256
+"""A generous prompt; the moral ratings have 126 tokens in the mean."""
+FULL_BATCH = 96
+"""Requests decoded together. An A100 computes for about 115 of them while it reads the weights
+once; with many fewer it mostly reads, and twice the GPUs would do more than twice the work."""
+
+_SHAPE = ("weight_bytes", "layers", "attention_heads", "kv_heads", "head_size")
+_LARGEST = 64
+
+
+def utilization(model: Model) -> float:
+    """Share of a GPU's memory that this model's engine may take."""
+    return float(model.engine.get("gpu_memory_utilization", UTILIZATION))
+
+
+def tp_sizes(model: Model, count: int) -> Iterator[int]:
+    """Powers of two up to `count` that vLLM can split this model's heads over."""
+    heads, kv_heads = model.attention_heads, model.kv_heads
+    tp = 1
+    while tp <= count:
+        # Fewer KV heads than GPUs: each head is kept by several of them.
+        kv_go = kv_heads is None or kv_heads % tp == 0 or tp % kv_heads == 0
+        if kv_go and (heads is None or heads % tp == 0):
+            yield tp
+        tp *= 2
+
+
+def kv_tokens(model: Model, gpu: Device, tp: int) -> int:
+    """Tokens that the KV cache holds at this tensor parallel size; negative: weights do not fit."""
+    weight_bytes, kv_heads = model.weight_bytes or 0, model.kv_heads or 1
+    room = utilization(model) * gpu.memory - weight_bytes / tp - OVERHEAD_BYTES
+    heads_each = max(1, kv_heads // tp)
+    return int(room // (model.kv_bytes_per_token / kv_heads * heads_each))
+
+
+def full_batch_tokens(output_tokens: int) -> int:
+    """KV tokens of a full batch: its requests are half way through their answers in the mean."""
+    return FULL_BATCH * (PROMPT_TOKENS + output_tokens // 2)
+
+
+def smallest_tp(
+    model: Model,
+    gpu: Device,
+    count: int,
+    *,
+    max_model_len: int | None = None,
+    output_tokens: int = 512,
+) -> int:
+    """The tensor parallel size to run a model with.
+
+    `model.tensor_parallel_size` if it is set and fits, else the smallest power of two whose KV
+    cache holds a full batch. Where none up to `count` does, the widest that can run at all, which
+    takes a KV cache for one request of `max_model_len` tokens.
+
+    Args:
+        model: with the shape of its checkpoint.
+        gpu: the type of every GPU.
+        count: GPUs there are.
+        max_model_len: longest request in tokens.
+        output_tokens: most tokens of one answer.
+
+    Raises:
+        UserError: naming the model, the bytes it needs and what would fit.
+    """
+    chosen = model.tensor_parallel_size
+    if chosen is not None:
+        _check_chosen(model, chosen, count)
+    missing = [key for key in _SHAPE if getattr(model, key) is None]
+    if missing and chosen is not None:
+        return chosen  # the user knows what the entry does not say
+    if missing:
+        raise UserError(
+            f"config/models.yaml: {model.name}: {', '.join(missing)} must be given to plan its GPUs"
+            " (they are in the model's config.json), or else tensor_parallel_size"
+        )
+    longest = max_model_len or 1
+    sizes = [chosen] if chosen is not None else list(tp_sizes(model, count))
+    able = [tp for tp in sizes if kv_tokens(model, gpu, tp) >= longest]
+    if not able:
+        raise UserError(_too_large(model, gpu, sizes[-1], longest))
+    full = full_batch_tokens(output_tokens)
+    return next((tp for tp in able if kv_tokens(model, gpu, tp) >= full), able[-1])
+
+
+def _check_chosen(model: Model, tp: int, count: int) -> None:
+    where = f"models.{model.name}: tensor_parallel_size {tp}"
+    if tp > count:
+        raise UserError(
+            f"{where} is more than the {count} GPUs there are; lower it, or raise hardware.gpus"
+        )
+    if tp not in tp_sizes(model, tp):
+        raise UserError(
+            f"{where} does not go with {model.attention_heads} attention heads and {model.kv_heads}"
+            f" KV heads; use one of {', '.join(map(str, tp_sizes(model, count)))}"
+        )
+
+
+def _too_large(model: Model, gpu: Device, tp: int, longest: int) -> str:
+    """Why a model does not run on `tp` GPUs, and what to do about it."""
+    usable = utilization(model) * gpu.memory
+    needed = (model.weight_bytes or 0) / tp + OVERHEAD_BYTES
+    tokens = kv_tokens(model, gpu, tp)
+    problem = (
+        f"models.{model.name} does not fit on {tp} {gpu.name}: {_gb(model.weight_bytes or 0)} of"
+        f" weights take {_gb(needed)} of the {_gb(usable)} usable on each GPU"
+    )
+    mends = []
+    if tokens >= 512:
+        problem += (
+            f", which leaves a KV cache of {tokens} tokens, not the {longest} of max_model_len"
+        )
+        mends.append(f"set planning.max_model_len to {tokens // 256 * 256} or less")
+    quantised = int((usable - OVERHEAD_BYTES) * tp * 0.9)
+    if quantised > 0:
+        mends.append(f"name a quantised checkpoint of at most {_gb(quantised)}")
+    enough = next(
+        (n for n in tp_sizes(model, _LARGEST) if kv_tokens(model, gpu, n) >= longest), None
+    )
+    if enough is not None:
+        mends.append(f"give it {enough} such GPUs (hardware.gpus)")
+    return f"{problem}; {', or '.join([*mends, 'take it out of models'])}"
+
+
+def _gb(number: float) -> str:
+    return f"{number / 1e9:.1f} GB"

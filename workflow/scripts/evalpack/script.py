@@ -1,0 +1,33 @@
+"""What every script of a rule does around its one call: log, errors as sentences, an end in time."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from evalpack.errors import UserError
+from evalpack.processes import die_with_workflow
+
+
+def run(task: Callable[[], object], log: str) -> None:
+    """Run a job's task with all output, also of its child processes, in the log.
+
+    A `UserError` ends the job with its sentence, anything else with a traceback, both in the log.
+    """
+    die_with_workflow()
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    try:
+        task()
+    except UserError as error:
+        print(f"error: {error}", flush=True)
+        sys.exit(1)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)

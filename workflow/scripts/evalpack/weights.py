@@ -1,0 +1,231 @@
+"""Weights: where a model's files are, what they are, and how they get there.
+
+What is found is written to `<run>/weights/<slug>.json`: the resolved commit, and every file with
+its size, time and SHA-256. The identity of the weights (the commit, or a digest of the files of a
+local folder) enters every key.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evalpack import keys
+from evalpack.atomic import read_json, write_json
+from evalpack.clock import utc_now
+from evalpack.errors import UserError
+from evalpack.models import Model
+
+SCHEMA_VERSION = 1
+# What an engine reads; pickle checkpoints (*.bin, *.pt) run code when loaded and are not fetched.
+PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"]
+_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model's files on this machine."""
+
+    model: str
+    source: str
+    folder: str
+    identity: str
+    commit: str | None
+    template_digest: str | None
+    files: tuple[dict[str, Any], ...]
+
+
+def locate(model: Model, path: Path) -> tuple[str | None, str]:
+    """Folder and identity of a model's weights; a server elsewhere has no folder here.
+
+    Args:
+        model: the model.
+        path: `<run>/weights/<slug>.json`, read and written (see `record`).
+
+    Raises:
+        UserError: if the files are not on this machine.
+    """
+    if model.backend == "openai":
+        return None, _endpoint(model)
+    found = record(model, path)
+    return found.folder, found.identity
+
+
+def at_hand(model: Model) -> Path | None:
+    """The folder of a model's complete files on this machine, or None if they must be fetched.
+
+    Looks at the local folder or the Hugging Face cache; never at the network.
+    """
+    if model.path is not None:
+        folder = Path(model.path)
+        return folder if _is_complete(folder) else None
+    if model.hub is None:
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(model.hub, revision=model.revision, local_files_only=True)
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    return Path(found) if _is_complete(Path(found)) else None
+
+
+def fingerprint(model: Model) -> str:
+    """A cheap stand-in for the identity, known before anything is staged or read.
+
+    For a local folder: names, sizes and times of its files; for a hub model its revision.
+    """
+    if model.backend == "openai":
+        return _endpoint(model)
+    if model.path is not None:
+        folder = Path(model.path)
+        return keys.digest([[f.name, s.st_size, s.st_mtime_ns] for f, s in _stats(folder)])
+    return f"{model.hub}@{model.revision}"
+
+
+def record(model: Model, path: Path) -> Weights:
+    """Describe files that are at hand, reusing the digests of files that did not change.
+
+    Args:
+        model: the model.
+        path: `<run>/weights/<slug>.json`, read and written.
+
+    Raises:
+        UserError: if the files are not there, naming the command that fetches them.
+    """
+    before = read_json(path, default={})
+    pinned = model
+    if model.hub is not None and before.get("source") == _source(model) and before.get("commit"):
+        # A branch is resolved once a run: what was staged is what is used.
+        pinned = Model.from_mapping({**model.to_json(), "revision": before["commit"]})
+    folder = at_hand(pinned)
+    if folder is None:
+        raise UserError(_missing(model))
+    known = {(f["name"], f["size"], f["mtime"]): f["sha256"] for f in before.get("files", ())}
+    files = tuple(
+        {
+            "name": file.name,
+            "size": stat.st_size,
+            "mtime": stat.st_mtime,
+            "sha256": known.get((file.name, stat.st_size, stat.st_mtime)) or _sha256(file),
+        }
+        for file, stat in _stats(folder)
+    )
+    digests = {file["name"]: file["sha256"] for file in files}
+    commit = folder.name if model.hub is not None else None
+    templates = [digests[name] for name in _TEMPLATE_FILES if name in digests]
+    found = Weights(
+        model=model.name,
+        source=_source(model),
+        folder=str(folder),
+        identity=f"{model.hub}@{commit}" if commit else keys.digest(digests),
+        commit=commit,
+        template_digest=keys.digest(templates) if templates else None,
+        files=files,
+    )
+    described = json.loads(json.dumps(asdict(found)))
+    if {k: v for k, v in before.items() if k not in ("schema_version", "staged")} != described:
+        write_json(path, {"schema_version": SCHEMA_VERSION, "staged": utc_now(), **described})
+    return found
+
+
+def stage(model: Model, path: Path) -> Weights:
+    """Fetch a model's files if they are not on this machine, and describe them (see `record`)."""
+    if at_hand(model) is None:
+        fetch(model)
+    return record(model, path)
+
+
+def fetch(model: Model) -> None:
+    """Download a hub model's files into the Hugging Face cache, after a look at the free disk.
+
+    Raises:
+        UserError: for a gated or unknown repository, a full disk, no network, a pickle checkpoint.
+    """
+    if model.hub is None:
+        raise UserError(_missing(model))
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        info = HfApi().model_info(model.hub, revision=model.revision, files_metadata=True)
+        sizes = {s.rfilename: s.size or 0 for s in info.siblings or ()}
+        if not any(name.endswith(".safetensors") for name in sizes):
+            raise UserError(
+                f"{model.name}: {model.hub} has no safetensors; pickle checkpoints are not loaded"
+            )
+        needed = sum(size for name, size in sizes.items() if "/" not in name and _wanted(name))
+        cache = Path(constants.HF_HUB_CACHE)
+        cache.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache).free
+        if needed > free:
+            raise UserError(
+                f"{model.name}: {needed / 1e9:.1f} GB to download, {free / 1e9:.1f} GB free in {cache};"
+                " make room, or set HF_HOME to a larger disk"
+            )
+        snapshot_download(model.hub, revision=info.sha, allow_patterns=PATTERNS)
+    except GatedRepoError:
+        raise UserError(
+            f"{model.name}: {model.hub} is gated; accept its terms on its page and set HF_TOKEN"
+        ) from None
+    except RepositoryNotFoundError:
+        raise UserError(
+            f"{model.name}: there is no {model.hub} on the hub (or it is private and HF_TOKEN is not set)"
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{model.name}: {model.hub} could not be downloaded: {reason}") from None
+
+
+def _endpoint(model: Model) -> str:
+    return f"{model.base_url}#{model.served_model or model.name}"
+
+
+def _source(model: Model) -> str:
+    return model.path or f"{model.hub}@{model.revision}"
+
+
+def _missing(model: Model) -> str:
+    if model.path is not None:
+        return (
+            f"{model.name}: {model.path} holds no complete checkpoint (config.json and safetensors);"
+            " correct `path` in its entry, or put the files there"
+            + (" (`make demo` does)" if "smollm2" in model.path else "")
+        )
+    return (
+        f"{model.name}: the weights of {model.hub} are not on this machine; run `snakemake stage`"
+    )
+
+
+def _stats(folder: Path) -> Iterator[tuple[Path, Any]]:
+    if folder.is_dir():
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and _wanted(file.name):
+                yield file, file.stat()
+
+
+def _wanted(name: str) -> bool:
+    return any(name.endswith(pattern[1:]) for pattern in PATTERNS)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether config.json and every file that the safetensors index names are there."""
+    if not (folder / "config.json").is_file():
+        return False
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = set((read_json(index, default={}).get("weight_map") or {"?": "?"}).values())
+        return all((folder / name).is_file() for name in names)
+    return any(folder.glob("*.safetensors"))
+
+
+def _sha256(file: Path) -> str:
+    blob = file.resolve().name  # in the Hugging Face cache, large files are named by their digest
+    if file.is_symlink() and len(blob) == 64:
+        return blob
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,185 @@
+"""The run as the rules see it: paths, parameters, priorities and resources, worked out once.
+
+Rules hold no logic; whatever they need is an attribute of `WorkflowRun`.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+
+from evalpack import attempts, config, extract, weights
+from evalpack.build import build
+from evalpack.errors import UserError
+from evalpack.jobs import ModelJob, RunSpec
+from evalpack.paths import RunPaths
+from evalpack.runlock import RunLock
+from evalpack.samples import resolve_template
+from evalpack.summary import print_summary
+
+MODELS_YAML = Path("config/models.yaml")
+
+
+class WorkflowRun:
+    """One run of the workflow. Mappings are by slug, so that rules look values up and no more."""
+
+    def __init__(self, workflow: Any, settings: config.Config, spec: RunSpec) -> None:
+        self._workflow = workflow
+        self.config = settings
+        self.spec = spec
+        self.paths = RunPaths(settings.run_dir)
+        self.jobs: Mapping[str, ModelJob] = {job.model.slug: job for job in spec.models}
+        counts = attempts.retries(self.paths.retries)
+        self.retries = {slug: counts.get(slug, 0) for slug in self.jobs}
+        self.settings = {
+            slug: job.params_digest(weights.fingerprint(job.model))
+            for slug, job in self.jobs.items()
+        }
+        self.shards = {
+            slug: [str(self.paths.shard(slug, i + 1, job.shards)) for i in range(job.shards)]
+            for slug, job in self.jobs.items()
+        }
+        self._lock = RunLock(self.paths.lock)
+        self._started = time.time()
+
+    @classmethod
+    def from_snakemake(cls, workflow: Any, raw: Mapping[str, Any]) -> "WorkflowRun":
+        """Resolve the run while Snakemake parses; a job's own Snakemake reads plan.json instead.
+
+        Raises:
+            WorkflowError: one line, for a mistake in the configuration.
+        """
+        source = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "--config"
+        limit = workflow.global_resources.get("gpu")
+        try:
+            settings = config.load(raw, MODELS_YAML, source)
+            plan = RunPaths(settings.run_dir).plan
+            spec = build(settings, limit) if workflow.is_main_process else RunSpec.load(plan)
+            if limit is None:
+                workflow.register_resource("gpu", spec.hardware["gpus"])
+            return cls(workflow, settings, spec)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    def start(self) -> None:
+        """Take the run and write its plan; refused while another workflow owns it."""
+        try:
+            self._lock.acquire()
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+        retries = self._workflow.execution_settings.retries
+        replace(self.spec, retries=retries).save(self.paths.plan)
+
+    def finish(self) -> None:
+        """Give the run up, and say what it came to if its files are new."""
+        self._lock.release()
+        table = self.paths.judge_ready / "responses.parquet"
+        if table.exists() and table.stat().st_mtime >= self._started:
+            print_summary(self.paths.run)
+
+    def results(self, path: str) -> str:
+        """A path in the run's folder, wildcards and all."""
+        return str(self.paths.run / path)
+
+    def log(self, path: str) -> str:
+        """A log file of the run."""
+        return str(self.paths.run / "logs" / path)
+
+    @property
+    def environment(self) -> str:
+        """Conda environment of the jobs (`--sdm conda`), relative to the rules."""
+        on_cpu = self.spec.hardware["gpu_type"] is None
+        return f"../../envs/{'cpu' if on_cpu else 'gpu'}.yaml"
+
+    @property
+    def quality(self) -> str:
+        """The last file of a run: written when every model answered enough."""
+        return str(self.paths.quality)
+
+    @property
+    def integration(self) -> str:
+        """The records for downstream tools."""
+        return str(self.paths.integration(self.config.run))
+
+    @property
+    def metadata(self) -> str:
+        """The metadata for downstream tools."""
+        return str(self.paths.metadata(self.config.run))
+
+    @property
+    def all_responses(self) -> list[str]:
+        """Response files in the order of the lineup."""
+        return [str(self.paths.responses(slug)) for slug in self.jobs]
+
+    @property
+    def all_weights(self) -> list[str]:
+        """Descriptions of all weights that are files."""
+        return [
+            str(self.paths.weights(slug))
+            for slug, job in self.jobs.items()
+            if job.model.backend != "openai"
+        ]
+
+    @cached_property
+    def revisions(self) -> dict[str, str]:
+        """What is staged, by slug."""
+        return {slug: weights.fingerprint(job.model) for slug, job in self.jobs.items()}
+
+    @cached_property
+    def weights_to_wait_for(self) -> dict[str, list[str]]:
+        """Weights that generating waits for: those that are not on this machine."""
+        return {
+            slug: []
+            if job.model.backend == "openai" or weights.at_hand(job.model)
+            else [str(self.paths.weights(slug))]
+            for slug, job in self.jobs.items()
+        }
+
+    @cached_property
+    def threads(self) -> dict[str, int]:
+        """CPU threads of a generate job: all of them where the CPU is the device, else one a GPU."""
+        on_cpu = self.spec.hardware["gpu_type"] is None
+        every = os.cpu_count() or 1
+        return {
+            slug: every if on_cpu and job.gpus else max(1, job.gpus)
+            for slug, job in self.jobs.items()
+        }
+
+    @property
+    def above_generating(self) -> int:
+        """Priority of the CPU stages: they are short, and the run ends with them."""
+        return 1 + max(job.priority for job in self.spec.models)
+
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions; the first is the one that downstream tools see."""
+        return [condition.name for condition in self.config.conditions]
+
+    @property
+    def sample_settings(self) -> dict[str, Any]:
+        """What decides samples.parquet, besides the contents of its input files."""
+        return dict(self.config.raw["samples"])
+
+    @cached_property
+    def sample_template(self) -> list[str]:
+        """The template that makes prompts, as an input file."""
+        name = self.config.raw["samples"]["template"]
+        try:
+            return [str(resolve_template(name))] if name is not None else []
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    @property
+    def parser(self) -> str:
+        """Name of the parser."""
+        return str(self.config.raw["parsers"][0])
+
+    @property
+    def parser_digest(self) -> str:
+        """Digest of the parser's code: editing it parses anew."""
+        return extract.parser_digest(self.parser)
