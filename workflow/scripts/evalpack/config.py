@@ -148,7 +148,7 @@ def _resolve(
     entry = {**common, **entry}
     if entry["backend"] == "openai":
         # What the server serves is the server's business, unless this run says otherwise.
-        for key in {"hub", "path", "revision", "chat_template", "chat_template_kwargs"}:
+        for key in ("hub", "path", "revision", "chat_template", "chat_template_kwargs"):
             if key not in overrides:
                 entry.pop(key, None)
     place = f"{source}: models.{name}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
-from evalpack import attempts, config, extract, weights
+from evalpack import attempts, config, extract, keys, weights
 from evalpack.build import build
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
@@ -162,8 +162,11 @@ class WorkflowRun:
 
     @property
     def sample_settings(self) -> dict[str, Any]:
-        """What decides samples.parquet, besides the contents of its input files."""
-        return dict(self.config.raw["samples"])
+        """What decides samples.parquet; the digest also stands for the path, which is an input."""
+        settings = dict(self.config.raw["samples"])
+        digest = keys.digest(settings)
+        del settings["path"]
+        return {**settings, "digest": digest}
 
     @cached_property
     def sample_template(self) -> list[str]:
