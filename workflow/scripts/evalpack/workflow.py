@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from snakemake.exceptions import WorkflowError
-
 from evalpack import attempts, config, extract, keys, weights
 from evalpack.build import build
 from evalpack.errors import UserError
@@ -52,10 +50,10 @@ class WorkflowRun:
         """Resolve the run while Snakemake parses; a job's own Snakemake reads plan.json instead.
 
         Raises:
-            WorkflowError: one line, for a mistake in the configuration.
+            SystemExit: with one line, for a mistake in the configuration.
         """
         source = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "--config"
-        limit = workflow.global_resources.get("gpu")
+        limit = workflow.global_resources.get("gpu").value
         try:
             settings = config.load(raw, MODELS_YAML, source)
             plan = RunPaths(settings.run_dir).plan
@@ -64,14 +62,14 @@ class WorkflowRun:
                 workflow.register_resource("gpu", spec.hardware["gpus"])
             return cls(workflow, settings, spec)
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise _spoken(error) from None
 
     def start(self) -> None:
         """Take the run and write its plan; refused while another workflow owns it."""
         try:
             self._lock.acquire()
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise _spoken(error) from None
         retries = self._workflow.execution_settings.retries
         replace(self.spec, retries=retries).save(self.paths.plan)
 
@@ -175,7 +173,7 @@ class WorkflowRun:
         try:
             return [str(resolve_template(name))] if name is not None else []
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise _spoken(error) from None
 
     @property
     def parser(self) -> str:
@@ -186,3 +184,8 @@ class WorkflowRun:
     def parser_digest(self) -> str:
         """Digest of the parser's code: editing it parses anew."""
         return extract.parser_digest(self.parser)
+
+
+def _spoken(error: UserError) -> SystemExit:
+    """End Snakemake with the sentence alone; its own errors would add the rules' source lines."""
+    return SystemExit(f"error: {error}")

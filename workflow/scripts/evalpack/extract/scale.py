@@ -12,7 +12,7 @@ _TO = any_of(r"- to through until up_to \.{2,3} bis a à al до ~ 至 到")
 _MEANS = any_of(r"is means? meaning being indicat(?:es?|ing) represent(?:s|ing) stands_for")
 # What the prompt says of an end of the scale: "never justifiable".
 _ANCHOR = (
-    r"(?:(?:it|this) )?(?:(?:is|being|can) ){0,2}"
+    r"(?:that )?(?:(?:it|this) )?(?:(?:is|being|can) ){0,2}"
     + any_of(
         r"""never always not completely totally entirely fully absolutely least most highly perfectly
         strongly extremely un\w{0,3}accept in?accept accept unjustif justif wrong right immoral
