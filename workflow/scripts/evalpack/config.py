@@ -154,6 +154,8 @@ def _resolve(
     place = f"{source}: models.{name}"
     checked = {key: value for key, value in entry.items() if key != "name"}
     schema.check(checked, "model", place)
+    if checked.get("adapter"):
+        raise UserError(f"{place}: adapter: LoRA adapters are not supported yet; merge it into its base")
     return Model.from_mapping({**checked, "name": name})
 
 

@@ -21,7 +21,7 @@ from evalpack.models import Model
 
 SCHEMA_VERSION = 1
 # What an engine reads; pickle checkpoints (*.bin, *.pt) run code when loaded and are not fetched.
-PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken"]
+_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".py", ".tiktoken")
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 
 
@@ -153,12 +153,14 @@ def fetch(model: Model) -> None:
 
     try:
         info = HfApi().model_info(model.hub, revision=model.revision, files_metadata=True)
-        sizes = {s.rfilename: s.size or 0 for s in info.siblings or ()}
+        sizes = {
+            s.rfilename: s.size or 0 for s in info.siblings or () if _wanted(s.rfilename)
+        }
         if not any(name.endswith(".safetensors") for name in sizes):
             raise UserError(
                 f"{model.name}: {model.hub} has no safetensors; pickle checkpoints are not loaded"
             )
-        needed = sum(size for name, size in sizes.items() if "/" not in name and _wanted(name))
+        needed = sum(sizes.values())
         cache = Path(constants.HF_HUB_CACHE)
         cache.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(cache).free
@@ -167,7 +169,7 @@ def fetch(model: Model) -> None:
                 f"{model.name}: {needed / 1e9:.1f} GB to download, {free / 1e9:.1f} GB free in {cache};"
                 " make room, or set HF_HOME to a larger disk"
             )
-        snapshot_download(model.hub, revision=info.sha, allow_patterns=PATTERNS)
+        snapshot_download(model.hub, revision=info.sha, allow_patterns=list(sizes))
     except GatedRepoError:
         raise UserError(
             f"{model.name}: {model.hub} is gated; accept its terms on its page and set HF_TOKEN"
@@ -209,7 +211,8 @@ def _stats(folder: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _wanted(name: str) -> bool:
-    return any(name.endswith(pattern[1:]) for pattern in PATTERNS)
+    """Whether an engine reads it: not what some repositories hold a second time in other forms."""
+    return name.endswith(_SUFFIXES) and "/" not in name and not name.startswith("consolidated")
 
 
 def _is_complete(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalpack import attempts, config, extract, keys, weights
+from evalpack import attempts, config, extract, keys, leases, weights
 from evalpack.build import build
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
@@ -21,6 +21,7 @@ from evalpack.samples import resolve_template
 from evalpack.summary import print_summary
 
 MODELS_YAML = Path("config/models.yaml")
+PARALLEL_DOWNLOADS = 2
 
 
 class WorkflowRun:
@@ -60,21 +61,28 @@ class WorkflowRun:
             spec = build(settings, limit) if workflow.is_main_process else RunSpec.load(plan)
             if limit is None:
                 workflow.register_resource("gpu", spec.hardware["gpus"])
+            if workflow.global_resources.get("download").value is None:
+                workflow.register_resource("download", PARALLEL_DOWNLOADS)
             return cls(workflow, settings, spec)
         except UserError as error:
             raise _spoken(error) from None
 
     def start(self) -> None:
-        """Take the run and write its plan; refused while another workflow owns it."""
+        """Take the run and write its plan; refused while another workflow owns it.
+
+        What jobs of a dead workflow left running on this machine's GPUs is ended first.
+        """
         try:
             self._lock.acquire()
         except UserError as error:
             raise _spoken(error) from None
+        leases.clean_up()
         retries = self._workflow.execution_settings.retries
         replace(self.spec, retries=retries).save(self.paths.plan)
 
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""
+        leases.clean_up()
         self._lock.release()
         table = self.paths.judge_ready / "responses.parquet"
         if table.exists() and table.stat().st_mtime >= self._started:

@@ -10,6 +10,7 @@ from typing import Any
 
 from evalpack.clock import utc_now
 from evalpack.engines.base import Answer, AnswerError, EngineFailure, EngineSpec, Request
+from evalpack.extract import opens_reasoning
 
 # Requests handed over between two steps; more would keep the engine waiting for the tokenizer.
 _TOP_UP = 64
@@ -57,6 +58,7 @@ class VLLMEngine:
         self._max_model_len: int = config.model_config.max_model_len
         self._window: int = 2 * config.scheduler_config.max_num_seqs
         self.env_id = _env_id()
+        self._opened: set[str] = set()  # requests whose prompt ends inside a reasoning block
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answer every request once, in the order they finish (see `Engine`)."""
@@ -83,7 +85,9 @@ class VLLMEngine:
             for output in outputs:
                 if output.finished:
                     running.discard(output.request_id)
-                    yield _answer(output)
+                    opened = output.request_id in self._opened
+                    self._opened.discard(output.request_id)
+                    yield _answer(output, opened=opened)
 
     def close(self) -> None:
         """Shut the engine core down and free the device."""
@@ -127,6 +131,8 @@ class VLLMEngine:
         )
         if not isinstance(text, str):  # Mistral's tokenizer answers in tokens
             return list(text)
+        if opens_reasoning(text):
+            self._opened.add(request.key)
         # The template has written the special tokens already.
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
@@ -144,7 +150,8 @@ class VLLMEngine:
         return SamplingParams(**fields, output_kind=RequestOutputKind.FINAL_ONLY)
 
 
-def _answer(output: Any) -> Answer:
+def _answer(output: Any, *, opened: bool) -> Answer:
+    """The answer in vLLM's output; the opening tag that its prompt ended with goes back in front."""
     completion, times = output.outputs[0], output.metrics
     seconds = None
     if times is not None and times.last_token_ts and times.scheduled_ts:
@@ -158,7 +165,7 @@ def _answer(output: Any) -> Answer:
         )
     return Answer(
         key=output.request_id,
-        text=completion.text,
+        text=f"<think>{completion.text}" if opened else completion.text,
         finish_reason=completion.finish_reason,
         prompt_tokens=len(output.prompt_token_ids or ()),
         completion_tokens=len(tokens),

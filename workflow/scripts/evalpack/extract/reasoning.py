@@ -8,14 +8,10 @@ import re
 from dataclasses import dataclass, field
 
 _NAMES = r"(?:think|thinking|thought|reasoning|seed:think|mm:think)"
-_TAG = re.compile(
-    rf"(?P<open><{_NAMES}>|\[THINK\]|<\|START_THINKING\|>|◁think▷)"
-    rf"|</{_NAMES}>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷",
-    re.IGNORECASE,
-)
-_OPENED = re.compile(
-    rf"(?:<{_NAMES}>|\[THINK\]|<\|START_THINKING\|>|◁think▷)\s{{0,16}}\Z", re.IGNORECASE
-)
+_OPEN = rf"(?:<{_NAMES}>|\[THINK\]|<\|START_THINKING\|>|◁think▷)"
+_CLOSE = rf"(?:</{_NAMES}>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷)"
+_TAG = re.compile(rf"(?P<open>{_OPEN})|{_CLOSE}", re.IGNORECASE)
+_OPENED = re.compile(_OPEN + r"\s{0,16}\Z", re.IGNORECASE)
 _HARMONY = re.compile(r"<\|(start|channel|message|end|return|call|constrain)\|>")
 # The same with the special tokens left out when it was detokenised.
 _BARE_ANALYSIS = re.compile(r"\s{0,8}analysis(?=[A-Z])")
