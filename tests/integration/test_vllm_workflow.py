@@ -23,7 +23,11 @@ def project(tmp_path, smollm2):
         "sampling": {"temperature": 0.0, "max_tokens": 120},
         "conditions": [
             {"name": "plain"},
-            {"name": "terse", "system_prompt": "Answer in one word.", "sampling": {"max_tokens": 8}},
+            {
+                "name": "terse",
+                "system_prompt": "Answer in one word.",
+                "sampling": {"max_tokens": 8},
+            },
         ],
         "planning": {"max_model_len": 512},
         "quality": {"min_success_rate": 0.5},

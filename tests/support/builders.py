@@ -24,7 +24,8 @@ REPO = Path(__file__).resolve().parents[2]
 FINISHED = "2026-11-23T01:02:03.456Z"
 GREEDY = {"temperature": 0.0, "max_tokens": 64}
 WARM = {"temperature": 0.7, "max_tokens": 64}
-JUDGE = {"rubric": "config/judge/stance.md", "model": "judge-1", "max_tokens": 256}
+RUBRIC = REPO / "config" / "judge" / "stance.md"
+JUDGE = {"rubric": str(RUBRIC.relative_to(REPO)), "model": "judge-1", "max_tokens": 256}
 
 Text = Callable[[Ask], str | AnswerError | None]
 
@@ -149,4 +150,4 @@ class Run:
             self.merge(name)
             responses.append(self.paths.responses(job.model.slug))
             parse(self.paths.merged(job.model.slug), responses[-1], "moral_rating")
-        return collect(self.dir, responses, REPO / JUDGE["rubric"])
+        return collect(self.dir, responses, RUBRIC)

@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             etag = hashlib.sha256(content).hexdigest()
             self._send(200, content, {"X-Repo-Commit": self.sha, "ETag": f'"{etag}"'})
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def _described(self, name: str) -> dict[str, Any]:
         content = self.files[name].encode()
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def hub(
     files: Mapping[str, str] = SNAPSHOT,
-    sha: str = commit(1),  # noqa: B008
+    sha: str = commit(1),
     refuses: tuple[int, str] | None = None,
 ) -> Iterator[str]:
     """Serve one repository (whatever it is called) and give the server's URL.

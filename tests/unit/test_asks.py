@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 from builders import GREEDY, WARM, Run, prepared, question
 
 from evalpack.asks import Ask, asks
@@ -103,18 +102,10 @@ class TestSystemPrompt:
         assert (refusals[1].type, refusals[1].permanent) == ("UnsupportedChat", True)
         assert "tiny has no system role" in refusals[1].message
 
-    def test_the_models_own_holds_where_the_condition_has_none(self, tmp_path: Path) -> None:
-        silent = Asking("silent", GREEDY, system_prompt="")
-        found = asked(tmp_path, PLAIN, STRICT, silent, system_prompt="Be good.")[:3]
-        assert [turns(a)[0] for a in found] == [
-            ("system", "Be good."),
-            ("system", "Be brief."),
-            ("user", "Is act 0 justifiable?"),
-        ]
+    def test_a_condition_can_have_none(self, tmp_path: Path) -> None:
+        ask = asked(tmp_path, Asking("silent", GREEDY, system_prompt=""))[0]
+        assert turns(ask) == [("user", "Is act 0 justifiable?")]
 
-    @pytest.mark.xfail(
-        strict=True, reason="merging takes the next turn, also if that is a second system prompt"
-    )
     def test_merging_leaves_no_system_turn_where_sample_and_condition_have_one(
         self, tmp_path: Path
     ) -> None:
@@ -122,9 +113,6 @@ class TestSystemPrompt:
         (ask,) = asked(tmp_path, STRICT, rows=chat(own), system_role="merge")
         assert turns(ask) == [("user", "Be brief.\n\nBe kind.\n\nIs it?")]
 
-    @pytest.mark.xfail(
-        strict=True, reason="merging takes the first turn, not the first turn of the user"
-    )
     def test_merging_puts_nothing_into_the_models_mouth(self, tmp_path: Path) -> None:
         (ask,) = asked(tmp_path, STRICT, rows=chat(CHAT[1:]), system_role="merge")
         assert turns(ask)[0] == ("assistant", "Good day")
@@ -177,10 +165,6 @@ class TestTemplate:
         found = asked(tmp_path, PLAIN, telling, rows=rows)
         assert [a.label_leak for a in found] == [False, True]
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="a refused row is keyed by the sample's own prompt, and shards refuse by key",
-    )
     def test_a_failed_template_takes_no_answer_from_another_condition(self, tmp_path: Path) -> None:
         good, lost = asked(tmp_path, PLAIN, self.BY_COLUMN, rows=[question(0, country=None)])
         assert good.refusal is None
@@ -188,10 +172,6 @@ class TestTemplate:
         assert good.key != lost.key
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="system_role is not in the key: a journalled refusal stands for the row that is mended",
-)
 def test_a_refused_row_can_be_asked_once_the_entry_is_mended(tmp_path: Path) -> None:
     refused = asked(tmp_path / "a", STRICT, system_role="error")[0]
     mended = asked(tmp_path / "b", STRICT, system_role="native")[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from builders import GREEDY, JUDGE, REPO, WARM, Run, question
+from builders import GREEDY, JUDGE, RUBRIC, WARM, Run, question
 
 import evalpack
 from evalpack import judge_requests
@@ -176,7 +176,7 @@ class TestMetadata:
 
         responses = [run.paths.responses(job.model.slug) for job in run.jobs.values()]
         parse(run.paths.merged("small"), responses[1], "moral_rating")
-        collect(run.dir, responses, REPO / JUDGE["rubric"])
+        collect(run.dir, responses, RUBRIC)
         assert metadata(run)["evaluation_type"] == ["api", "server"]
 
     def test_provenance_names_versions_plan_and_weights(self, run: Run) -> None:
@@ -184,7 +184,10 @@ class TestMetadata:
         found = metadata(run)["provenance"]
         assert found["evalpack"] == evalpack.__version__
         assert {"snakemake", "pyarrow"} <= found["packages"].keys()
-        assert found["plan"]["judge"] == JUDGE
+        assert found["config"]["judge"] == JUDGE
+        assert [(job["model"], job["shards"]) for job in found["plan"]] == [
+            (model, 2) for model in MODELS
+        ]
         for name, job in run.jobs.items():
             noted = json.loads(run.paths.weights(job.model.slug).read_text())
             said = found["digests"]["weights"][name]
@@ -217,7 +220,7 @@ class TestJudgeRequests:
             body = request["body"]
             assert (body["model"], body["max_tokens"], body["temperature"]) == ("judge-1", 256, 0)
             assert [m["role"] for m in body["messages"]] == ["system", "user"]
-        rubric = (REPO / JUDGE["rubric"]).read_text().strip()
+        rubric = RUBRIC.read_text().strip()
         assert body["messages"][0]["content"] == rubric
 
     def test_they_show_question_and_answer_but_neither_reasoning_nor_label(self, run: Run) -> None:

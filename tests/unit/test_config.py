@@ -105,24 +105,18 @@ def test_a_mistake_is_one_line_naming_file_key_and_mend(
         assert part in sentence
 
 
-@pytest.mark.xfail(strict=True, reason="the sentence of a failed oneOf says neither type nor mend")
 def test_a_model_that_is_a_number_is_told_what_it_may_be(entries: Path) -> None:
     assert "under any of the given schemas" not in refusal(entries, models=[3])
 
 
-@pytest.mark.xfail(strict=True, reason="`$` in the schema's pattern matches before a last newline")
 def test_a_run_name_ends_with_its_last_letter(entries: Path) -> None:
     assert "does not match" in refusal(entries, run="demo\n")
 
 
-@pytest.mark.xfail(strict=True, reason="config.load leaves `parsers` to a later, less clear place")
 def test_an_unknown_parser_is_named_with_its_file(entries: Path) -> None:
     assert refusal(entries, parsers=["nonsense"]).startswith("config.yaml: parsers")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an unknown `base` is dropped where `path` or `hub` is given"
-)
 def test_an_unknown_base_is_an_error_also_beside_a_path(entries: Path) -> None:
     wrong = {"name": "mine", "base": "tinny", "path": "models/mine"}
     assert "unknown model `tinny`" in refusal(entries, models=[wrong])
@@ -274,9 +268,6 @@ def test_models_of_a_server_need_no_entry(entries: Path) -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only engine.backend is looked at where a model has no entry, not its own"
-)
 def test_one_model_of_a_server_needs_no_entry_where_the_run_says_the_url(entries: Path) -> None:
     models = ["tiny", {"name": "gpt", "backend": "openai"}]
     loaded = load(entries, engine={"base_url": ENDPOINT["base_url"]}, models=models)

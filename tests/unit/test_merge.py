@@ -1,6 +1,7 @@
 """Merging: every row once, from shards that are what the plan asked for, or an error that says why."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_a_damaged_shard_is_named(run: Run, keep: int) -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="shards are written without page checksums: a flipped bit can be another answer",
+    reason="no page checksums: a flipped bit can change a row, or crash merge with a bare KeyError",
 )
 def test_a_flipped_bit_never_becomes_another_answer(run: Run) -> None:
     path = run.shard_paths()[0]
@@ -180,10 +181,8 @@ def test_a_flipped_bit_never_becomes_another_answer(run: Run) -> None:
         flipped = bytearray(whole)
         flipped[place] ^= 4
         path.write_bytes(flipped)
-        try:
+        with suppress(MergeError):
             assert run.merge() == rows, place
-        except MergeError as error:
-            assert str(path) in str(error)
 
 
 def test_a_shard_that_is_gone_is_named(run: Run) -> None:

@@ -8,11 +8,12 @@ import yaml
 
 from evalpack import config, schema
 from evalpack.errors import UserError
+from evalpack.lineup import load_models
 from evalpack.models import FixedDate, Model
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS_YAML = ROOT / "config" / "models.yaml"
-ENTRIES = config.load_models(MODELS_YAML)
+ENTRIES = load_models(MODELS_YAML)
 
 LINEUP = [
     "llama3.1:8b",

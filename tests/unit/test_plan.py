@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalpack import config
 from evalpack.errors import UserError
+from evalpack.lineup import load_models
 from evalpack.models import Model
 from evalpack.plan import Plan, make_plan
 
 MODELS_YAML = Path(__file__).resolve().parents[2] / "config" / "models.yaml"
 MODELS = {
     name: Model.from_mapping({**entry, "name": name})
-    for name, entry in config.load_models(MODELS_YAML).items()
+    for name, entry in load_models(MODELS_YAML).items()
 }
 SMALL = [
     "llama3.1:8b",

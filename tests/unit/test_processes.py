@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from evalpack.processes import identity, is_alive
 
@@ -126,10 +125,6 @@ def test_a_program_that_is_no_workflow_may_leave_without_its_worker(tmp_path: Pa
         tree.end()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_watch: an ancestor that goes between is_running() and status() ends the watching thread",
-)
 def test_a_worker_ends_also_if_its_workflow_goes_while_it_is_looked_at() -> None:
     code = f"""
 import subprocess, psutil

@@ -265,10 +265,6 @@ class TestCache:
         )
         assert done.stdout.strip() == str(snapshot)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="fetch takes the wanted files only, at_hand asks the cache for all that the hub lists",
-    )
     def test_files_that_no_engine_reads_need_not_be_in_the_cache(self, cache: Path) -> None:
         snapshot = cache_snapshot(cache, "owner/big", commit(1))
         listed = {name: {"size": 1, "blob_id": "0" * 40} for name in (*SNAPSHOT, "README.md")}
@@ -303,10 +299,6 @@ class TestStage:
         assert {f["name"] for f in found.files} == set(SNAPSHOT)
         assert (Path(found.folder) / "model.safetensors").read_text() == "weights"
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="what fetch left out (README.md, *.bin) makes at_hand call the snapshot incomplete",
-    )
     def test_a_repository_with_other_files_is_fetched_without_them(
         self, monkeypatch: pytest.MonkeyPatch, note: Path
     ) -> None:
@@ -316,10 +308,6 @@ class TestStage:
         assert {f["name"] for f in found.files} == set(SNAPSHOT)
         assert not (Path(found.folder) / "pytorch_model.bin").exists()
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="fetch downloads by commit, which writes no refs/main, and at_hand looks there",
-    )
     @pytest.mark.parametrize("revision", [None, "main"])
     def test_a_branch_is_fetched_and_resolved(
         self, monkeypatch: pytest.MonkeyPatch, note: Path, revision: str | None
@@ -371,16 +359,12 @@ class TestStage:
 
     @pytest.mark.xfail(
         strict=True,
-        reason="huggingface_hub's ConnectError is neither OSError nor HfHubHTTPError",
+        reason="huggingface_hub 2 raises httpx2's ConnectError, which httpx.HTTPError does not catch",
     )
     def test_without_network_it_is_said_in_a_sentence(self, note: Path) -> None:
         with pytest.raises(UserError, match="owner/big could not be downloaded"):
             weights.stage(HUB, note)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="stage finds the branch at hand and fetches nothing; record wants the pinned commit",
-    )
     def test_staging_never_answers_that_one_should_stage(
         self, monkeypatch: pytest.MonkeyPatch, cache: Path, note: Path
     ) -> None:

@@ -79,20 +79,22 @@ def _of_sample(
         except BadValue as error:
             unrendered = AnswerError("TemplateError", str(error), permanent=True)
     shown = text if text is not None else chat[-1]["content"] if chat else ""
-    system = asking.system_prompt if asking.system_prompt is not None else job.model.system_prompt
-    messages, prompt, refusal = _rendered(chat, text, system, job)
+    messages, prompt, refusal = _rendered(chat, text, asking.system_prompt, job)
     refusal = unrendered or refusal
     for draw in range(asking.n):
+        sampling = _sampling(asking, draw)
         key = keys.row_key(
             settings,
             messages=messages,
             prompt=prompt,
-            sampling=asking.sampling,
+            sampling=sampling,
             draw=draw,
             sample_id=sample["sample_id"],
         )
         if asking.twin:
             key = keys.digest([key, asking.max_tokens])
+        if refusal is not None:  # no answer to share, and asked anew once the cause is mended
+            key = keys.digest([sample["sample_id"], asking.name, draw, str(refusal)])
         yield Ask(
             sample=sample,
             condition=asking.name,
@@ -100,11 +102,18 @@ def _of_sample(
             key=key,
             messages=messages,
             prompt=prompt,
-            sampling=asking.sampling,
+            sampling=sampling,
             shown=shown,
             label_leak=leak,
             refusal=refusal,
         )
+
+
+def _sampling(asking: Asking, draw: int) -> Mapping[str, Any]:
+    """The condition's sampling; a seed counts up, or all draws would be one answer."""
+    if "seed" not in asking.sampling:
+        return asking.sampling
+    return {**asking.sampling, "seed": asking.sampling["seed"] + draw}
 
 
 def _rendered(
@@ -121,11 +130,18 @@ def _rendered(
             why = "a completion model has no turns; give the sample a prompt, not a chat"
             return None, "", AnswerError("UnsupportedChat", why, permanent=True)
         return None, "\n\n".join(turn["content"] for turn in turns), None
-    if turns[0]["role"] == "system" and job.model.system_role != "native":
-        if job.model.system_role == "error":
-            why = f"{job.model.name} has no system role (system_role: error in its entry)"
-            return tuple(turns), None, AnswerError("UnsupportedChat", why, permanent=True)
-        first, *rest = turns[1:]
-        merged = f"{turns[0]['content']}\n\n{first['content']}"
-        turns = [{"role": first["role"], "content": merged}, *rest]
+    if turns[0]["role"] == "system" and job.model.system_role == "error":
+        why = f"{job.model.name} has no system role (system_role: error in its entry)"
+        return tuple(turns), None, AnswerError("UnsupportedChat", why, permanent=True)
+    if job.model.system_role == "merge":
+        turns = _merged(turns)
     return tuple(turns), None, None
+
+
+def _merged(turns: list[Message]) -> list[Message]:
+    """The chat with its system prompts in front of what the user says first."""
+    system = [turn["content"] for turn in turns if turn["role"] == "system"]
+    rest = [turn for turn in turns if turn["role"] != "system"]
+    first = next(i for i, turn in enumerate(rest) if turn["role"] == "user")
+    said = "\n\n".join([*system, rest[first]["content"]])
+    return [*rest[:first], {"role": "user", "content": said}, *rest[first + 1 :]]

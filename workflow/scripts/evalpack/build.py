@@ -17,8 +17,6 @@ from evalpack.paths import RunPaths
 from evalpack.plan import Hardware, ModelPlan, make_plan
 from evalpack.samples import load_template
 
-# Keys of `engine` that are ours, not arguments of the backend.
-_OURS = {"backend", "base_url", "api_key_env", "evaluation_type", "max_model_len"}
 # Requests a model is taken to get before the samples are counted; it only scales the estimates.
 _UNCOUNTED = 5000
 
@@ -79,10 +77,8 @@ def build(config: Config, limit: int | None) -> RunSpec:
 
 
 def _job(model: Model, plan: ModelPlan, config: Config) -> ModelJob:
-    # The run's arguments are for the run's backend; another would not know them.
-    run_wide = config.raw["engine"] if config.raw["engine"]["backend"] == model.backend else {}
-    engine = {k: v for k, v in run_wide.items() if k not in _OURS}
-    own = {k: v for k, v in model.engine.items() if k not in _OURS}
+    # The plan has taken the context length into account already.
+    engine = {k: v for k, v in model.engine.items() if k != "max_model_len"}
     return ModelJob(
         model=_with_template_text(model),
         askings=_askings(model, config),
@@ -91,7 +87,7 @@ def _job(model: Model, plan: ModelPlan, config: Config) -> ModelJob:
         priority=plan.priority,
         estimated_seconds=plan.estimated_seconds,
         max_model_len=plan.max_model_len,
-        engine_args={**plan.engine_args, **engine, **own},
+        engine_args={**plan.engine_args, **engine},
     )
 
 
@@ -103,7 +99,9 @@ def _askings(model: Model, config: Config) -> tuple[Asking, ...]:
             sampling=sampling,
             n=condition.n,
             template=_template_text(condition),
-            system_prompt=condition.system_prompt,
+            system_prompt=model.system_prompt
+            if condition.system_prompt is None
+            else condition.system_prompt,
             twin=_has_twin(condition, sampling, sampled),
         )
         for condition, sampling in sampled

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evalpack.atomic import sync_folder
 from evalpack.engines.base import Answer
 
 SCHEMA_VERSION = 1
@@ -33,6 +34,7 @@ class JournalWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{settings}.{uuid.uuid4().hex[:16]}.jsonl"
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+        sync_folder(folder)
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync_every_second, daemon=True)
@@ -193,7 +195,7 @@ def stands(row: dict[str, Any], max_tokens: int, max_model_len: int | None) -> b
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """The row of a journal line, or None if it is torn or damaged."""
+    """The row of a journal line, or None if it is torn, damaged or of another version."""
     body, separator, tail = line.rpartition(_CRC)
     if not separator or not tail.endswith(b"}\n") or not tail[:-2].isdigit():
         return None
@@ -201,4 +203,4 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     if zlib.crc32(body) != int(tail[:-2]):
         return None
     row: dict[str, Any] = json.loads(body)
-    return row
+    return row if row["schema_version"] == SCHEMA_VERSION else None

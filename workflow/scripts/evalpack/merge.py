@@ -68,7 +68,12 @@ def _load(
     redo = f"delete {path} and run again: its answers are in the journal"
     try:
         found = shards.metadata(path)
-        if found.get("settings") != settings or found.get("params") != params:
+        expected = {
+            "schema_version": str(shards.SCHEMA_VERSION),
+            "settings": settings,
+            "params": params,
+        }
+        if found != expected:
             raise MergeError(f"{path} was made under other settings; {redo}")
         for batch in shards.batches(shards.read(path)):
             strays = [row["key"] for row in batch if shards.shard_of(row["key"], of) != index]

@@ -29,7 +29,7 @@ def die_with_workflow() -> None:
 
 
 def _watch(ancestors: list[psutil.Process]) -> None:
-    while all(a.is_running() and a.status() != psutil.STATUS_ZOMBIE for a in ancestors):
+    while all(is_alive(a.pid, a.create_time()) for a in ancestors):
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,5 +1,6 @@
 """Progress of a job: a line in its log and a heartbeat file, at least every five seconds."""
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -52,7 +53,8 @@ class Progress:
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_SECONDS):
-            self._tell()
+            with contextlib.suppress(OSError):  # a full disk fails the journal, not the telling
+                self._tell()
 
     def _tell(self) -> None:
         with self._lock:

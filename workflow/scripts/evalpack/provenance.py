@@ -10,7 +10,7 @@ from typing import Any
 
 import evalpack
 from evalpack.atomic import read_json
-from evalpack.jobs import RunSpec
+from evalpack.jobs import ModelJob, RunSpec
 from evalpack.keys import digest
 from evalpack.paths import RunPaths
 
@@ -25,7 +25,8 @@ def describe(paths: RunPaths, spec: RunSpec, outputs: Iterable[Path]) -> dict[st
         "python": platform.python_version(),
         "packages": _versions(),
         "git_commit": git_commit(),
-        "plan": spec.config,
+        "config": spec.config,
+        "plan": [_planned(job) for job in spec.models],
         "digests": {
             "plan": sha256(paths.plan),
             "samples": sha256(paths.samples),
@@ -61,6 +62,16 @@ def git_commit() -> str | None:
 
     commit = git("rev-parse", "HEAD")
     return f"{commit}+changes" if commit and git("status", "--porcelain", "-uno") else commit
+
+
+def _planned(job: ModelJob) -> dict[str, Any]:
+    return {
+        "model": job.model.name,
+        "gpus": job.gpus,
+        "shards": job.shards,
+        "max_model_len": job.max_model_len,
+        "engine_args": job.engine_args,
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ process, across machines by a heartbeat. It relies on rename alone, so it works 
 """
 
 import atexit
+import contextlib
 import os
 import secrets
 import threading
@@ -69,8 +70,9 @@ class RunLock:
         beat = 0
         while not self._stop.wait(HEARTBEAT_SECONDS):
             beat += 1
-            if self.is_mine():
-                write_json(self.path, {**self._owner, "beat": beat})
+            with contextlib.suppress(OSError):  # a full disk may have room at the next beat
+                if self.is_mine():
+                    write_json(self.path, {**self._owner, "beat": beat})
 
 
 def current_owner(path: Path) -> str:

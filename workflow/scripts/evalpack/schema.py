@@ -44,6 +44,8 @@ def _sentence(error: ValidationError, source: str) -> str:
         unknown = [f"`{key}`" for key in dict(deepest.instance) if key not in known]  # type: ignore[arg-type]
         plural = "s" if len(unknown) > 1 else ""
         message = f"unknown key{plural} {', '.join(unknown)}; known keys are {', '.join(known)}"
+    elif deepest.validator in ("oneOf", "anyOf"):
+        message = f"{deepest.instance!r} is none of what it may be ({hint.rstrip('.')})"
     elif deepest.validator == "required":
         message = deepest.message.replace("'", "`")
     else:

@@ -55,7 +55,12 @@ def write(path: Path, rows: Iterable[dict[str, Any]], *, settings: str, params: 
     count = 0
     with (
         replacing(path) as scratch,
-        pq.ParquetWriter(scratch, SCHEMA.with_metadata(metadata), compression="zstd") as writer,
+        pq.ParquetWriter(
+            scratch,
+            SCHEMA.with_metadata(metadata),
+            compression="zstd",
+            write_page_checksum=True,
+        ) as writer,
     ):
         for batch in batches(rows):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=SCHEMA))
@@ -66,7 +71,7 @@ def write(path: Path, rows: Iterable[dict[str, Any]], *, settings: str, params: 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a shard, in bounded memory."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for batch in file.iter_batches(_BATCH):
             yield from batch.to_pylist()
 

@@ -54,24 +54,26 @@ def locate(model: Model, path: Path) -> tuple[str | None, str]:
     return found.folder, found.identity
 
 
-def at_hand(model: Model) -> Path | None:
+def at_hand(model: Model, commit: str | None = None) -> Path | None:
     """The folder of a model's complete files on this machine, or None if they must be fetched.
 
     Looks at the local folder or the Hugging Face cache; never at the network.
+
+    Args:
+        model: the model.
+        commit: what its branch was resolved to, if it was.
     """
     if model.path is not None:
         folder = Path(model.path)
         return folder if _is_complete(folder) else None
     if model.hub is None:
         return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        found = snapshot_download(model.hub, revision=model.revision, local_files_only=True)
-    except (LocalEntryNotFoundError, ValueError):
-        return None
-    return Path(found) if _is_complete(Path(found)) else None
+    found = try_to_load_from_cache(model.hub, "config.json", revision=commit or model.revision)
+    return (
+        Path(found).parent if isinstance(found, str) and _is_complete(Path(found).parent) else None
+    )
 
 
 def fingerprint(model: Model) -> str:
@@ -87,22 +89,19 @@ def fingerprint(model: Model) -> str:
     return f"{model.hub}@{model.revision}"
 
 
-def record(model: Model, path: Path) -> Weights:
+def record(model: Model, path: Path, commit: str | None = None) -> Weights:
     """Describe files that are at hand, reusing the digests of files that did not change.
 
     Args:
         model: the model.
         path: `<run>/weights/<slug>.json`, read and written.
+        commit: what the model's branch was resolved to, if it was; default: what `path` says.
 
     Raises:
         UserError: if the files are not there, naming the command that fetches them.
     """
     before = read_json(path, default={})
-    pinned = model
-    if model.hub is not None and before.get("source") == _source(model) and before.get("commit"):
-        # A branch is resolved once a run: what was staged is what is used.
-        pinned = Model.from_mapping({**model.to_json(), "revision": before["commit"]})
-    folder = at_hand(pinned)
+    folder = at_hand(model, commit or _pinned(model, before))
     if folder is None:
         raise UserError(_missing(model))
     known = {(f["name"], f["size"], f["mtime"]): f["sha256"] for f in before.get("files", ())}
@@ -135,27 +134,34 @@ def record(model: Model, path: Path) -> Weights:
 
 def stage(model: Model, path: Path) -> Weights:
     """Fetch a model's files if they are not on this machine, and describe them (see `record`)."""
-    if at_hand(model) is None:
-        fetch(model)
-    return record(model, path)
+    commit = _pinned(model, read_json(path, default={}))
+    if at_hand(model, commit) is None:
+        commit = fetch(model, commit)
+    return record(model, path, commit)
 
 
-def fetch(model: Model) -> None:
+def fetch(model: Model, commit: str | None = None) -> str:
     """Download a hub model's files into the Hugging Face cache, after a look at the free disk.
+
+    Args:
+        model: the model.
+        commit: the commit to fetch; default: what the model's revision is now.
+
+    Returns:
+        The commit.
 
     Raises:
         UserError: for a gated or unknown repository, a full disk, no network, a pickle checkpoint.
     """
     if model.hub is None:
         raise UserError(_missing(model))
+    import httpx
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
-        info = HfApi().model_info(model.hub, revision=model.revision, files_metadata=True)
-        sizes = {
-            s.rfilename: s.size or 0 for s in info.siblings or () if _wanted(s.rfilename)
-        }
+        info = HfApi().model_info(model.hub, revision=commit or model.revision, files_metadata=True)
+        sizes = {s.rfilename: s.size or 0 for s in info.siblings or () if _wanted(s.rfilename)}
         if not any(name.endswith(".safetensors") for name in sizes):
             raise UserError(
                 f"{model.name}: {model.hub} has no safetensors; pickle checkpoints are not loaded"
@@ -170,6 +176,7 @@ def fetch(model: Model) -> None:
                 " make room, or set HF_HOME to a larger disk"
             )
         snapshot_download(model.hub, revision=info.sha, allow_patterns=list(sizes))
+        return str(info.sha)
     except GatedRepoError:
         raise UserError(
             f"{model.name}: {model.hub} is gated; accept its terms on its page and set HF_TOKEN"
@@ -178,13 +185,18 @@ def fetch(model: Model) -> None:
         raise UserError(
             f"{model.name}: there is no {model.hub} on the hub (or it is private and HF_TOKEN is not set)"
         ) from None
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{model.name}: {model.hub} could not be downloaded: {reason}") from None
 
 
 def _endpoint(model: Model) -> str:
     return f"{model.base_url}#{model.served_model or model.name}"
+
+
+def _pinned(model: Model, before: dict[str, Any]) -> str | None:
+    """The commit that an earlier look found: a branch is resolved once a run."""
+    return before.get("commit") if before.get("source") == _source(model) else None
 
 
 def _source(model: Model) -> str:
