@@ -28,6 +28,8 @@ rule all:
     default_target: True
     input:
         RUN.quality,
+        rules.collect.output,
+        RUN.all_responses,
 
 
 onstart:

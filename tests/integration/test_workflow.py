@@ -206,6 +206,69 @@ def test_an_overlong_prompt_is_a_permanent_error_row_and_is_not_tried_again(proj
     assert not project.engine_log()
 
 
+def test_a_model_whose_weights_are_missing_has_error_rows_and_does_not_stop_the_others(project):
+    project.config["models"][1]["path"] = "models/gone"
+    project.write()
+    output = project.run(fails=True)
+    rows = {m: [r for r in project.responses() if r["model"] == m] for m in ("tiny", "small")}
+    assert all(r["success"] for r in rows["tiny"])
+    assert {r["error"].partition(":")[0] for r in rows["small"]} == {"WeightsMissing"}
+    assert "small (0/10: 10 × WeightsMissing)" in output
+    assert "models/gone holds no complete checkpoint" in project.run("stage", fails=True)
+    (project.folder / "models" / "small").rename(project.folder / "models" / "gone")
+    project.run()
+    assert all(r["success"] for r in project.responses())
+
+
+def test_answers_stand_when_the_weights_are_gone(project):
+    project.run()
+    rows = project.responses()
+    project.clear_engine_log()
+    (project.folder / "models" / "tiny").rename(project.folder / "elsewhere")
+    project.config["models"][0]["shards"] = 2
+    project.write()
+    project.run()
+    assert not project.engine_log()
+    assert project.responses() == rows
+
+
+def test_deleted_files_are_made_again_without_an_engine(project):
+    project.run()
+    rows = project.responses()
+    project.clear_engine_log()
+    ready = project.results / "judge_ready"
+    for path in [*ready.iterdir(), project.results / "responses" / "tiny.parquet"]:
+        path.unlink()
+    project.run()
+    assert not project.engine_log()
+    assert project.responses() == rows
+    assert (ready / "judge_requests_map.jsonl").exists()
+
+
+def test_another_system_prompt_of_a_model_is_another_question(project):
+    project.config["models"][0]["system_prompt"] = "Be kind."
+    project.write()
+    project.run()
+    project.clear_engine_log()
+    project.config["models"][0]["system_prompt"] = "Be cruel."
+    project.write()
+    project.run()
+    assert project.engine_log()["answer"] == 10
+
+
+def test_a_condition_more_generates_its_own_answers_only(project):
+    project.run()
+    project.clear_engine_log()
+    project.config["conditions"] = [
+        {"name": "default"},
+        {"name": "short", "sampling": {"max_tokens": 2}},
+    ]
+    project.write()
+    project.run()
+    assert project.engine_log()["answer"] == 20
+    assert len(project.answers()) == 40
+
+
 def test_a_second_snakemake_on_a_live_run_is_refused_and_the_first_one_finishes(project):
     project.misbehave(delay=0.2)
     first = project.start()

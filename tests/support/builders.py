@@ -113,7 +113,7 @@ class Run:
 
     def settings(self, name: str) -> str:
         model = self.jobs[name].model
-        _, identity = weights.locate(model, self.paths.weights(model.slug))
+        identity = weights.locate(model, self.paths.weights(model.slug))[1]
         return self.jobs[name].settings_digest(identity)
 
     def asks(self, name: str = "tiny") -> list[Ask]:
@@ -143,11 +143,15 @@ class Run:
 
     def finish(self, text: Mapping[str, Text] | Text = rating, **more: Any) -> list[Path]:
         """Answer, merge, parse and collect all models; returns the judge-ready files."""
-        responses = []
         for name, job in self.jobs.items():
             said = text if callable(text) else text[name]
             self.write_shards(name, said, **more)
             self.merge(name)
-            responses.append(self.paths.responses(job.model.slug))
-            parse(self.paths.merged(job.model.slug), responses[-1], "moral_rating")
+            slug = job.model.slug
+            parse(self.paths.merged(slug), self.paths.responses(slug), "moral_rating")
+        return self.collect()
+
+    def collect(self) -> list[Path]:
+        """Collect what was parsed; returns the judge-ready files."""
+        responses = [self.paths.responses(job.model.slug) for job in self.jobs.values()]
         return collect(self.dir, responses, RUBRIC)

@@ -180,20 +180,49 @@ def test_a_refused_row_can_be_asked_once_the_entry_is_mended(tmp_path: Path) -> 
     assert refused.key != mended.key
 
 
+LONGER = {**GREEDY, "max_tokens": 128}
+
+
 def test_conditions_that_differ_in_their_limit_only_have_answers_of_their_own(
     tmp_path: Path,
 ) -> None:
-    longer = {**GREEDY, "max_tokens": 128}
-    short, long = Asking("short", GREEDY, twin=True), Asking("long", longer, twin=True)
-    keys = {a.condition: a.key for a in asked(tmp_path / "a", short, long, rows=[question(0)])}
+    short, long = Asking("short", GREEDY), Asking("long", LONGER)
+    keys = {a.condition: a.key for a in asked(tmp_path, short, long, rows=[question(0)])}
     assert keys["short"] != keys["long"]
 
 
-def test_the_limit_alone_does_not_change_the_key_where_there_is_no_twin(tmp_path: Path) -> None:
-    longer = {**GREEDY, "max_tokens": 128}
+def test_the_first_of_them_keeps_its_answer_when_another_is_added(tmp_path: Path) -> None:
+    (alone,) = asked(tmp_path / "a", PLAIN, rows=[question(0)])
+    first, _ = asked(tmp_path / "b", PLAIN, Asking("long", LONGER), rows=[question(0)])
+    assert first.key == alone.key
+
+
+def test_conditions_of_one_limit_share_their_answer_also_after_one_of_another(
+    tmp_path: Path,
+) -> None:
+    askings = (PLAIN, Asking("long", LONGER), Asking("same", GREEDY), Asking("as long", LONGER))
+    keys = [a.key for a in asked(tmp_path, *askings, rows=[question(0)])]
+    assert keys[0] == keys[2] != keys[1] == keys[3]
+
+
+def test_the_limit_alone_does_not_change_the_key_where_no_condition_differs(
+    tmp_path: Path,
+) -> None:
     (before,) = asked(tmp_path / "a", rows=[question(0)])
-    (after,) = asked(tmp_path / "b", Asking("default", longer), rows=[question(0)])
+    (after,) = asked(tmp_path / "b", Asking("default", LONGER), rows=[question(0)])
     assert before.key == after.key
+
+
+def test_a_seed_counts_up_so_that_draws_differ(tmp_path: Path) -> None:
+    seeded = Asking("warm", {**WARM, "seed": 7}, n=3)
+    found = asked(tmp_path, seeded, rows=[question(0)])
+    assert [a.request().sampling["seed"] for a in found] == [7, 8, 9]
+    assert len({a.key for a in found}) == 3
+
+
+def test_without_a_seed_draws_have_none(tmp_path: Path) -> None:
+    found = asked(tmp_path, Asking("warm", WARM, n=2), rows=[question(0)])
+    assert [dict(a.sampling) for a in found] == [WARM, WARM]
 
 
 def test_other_weights_give_other_keys(tmp_path: Path) -> None:

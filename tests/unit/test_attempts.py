@@ -68,13 +68,24 @@ def test_the_last_start_that_snakemake_allows_is_hopeless_even_with_answers(
 
 
 @pytest.mark.parametrize("allowed", [0, 1])
-def test_a_job_that_is_never_retried_has_its_starts_nonetheless(
+def test_a_job_that_is_hardly_retried_has_its_first_start_nonetheless(
     tmp_path: Path, allowed: int
 ) -> None:
     start = starts(tmp_path, allowed=allowed)
     assert not start.hopeless
     start.begin()
-    assert not starts(tmp_path, allowed=allowed).hopeless
+    start.progressed()
+    assert starts(tmp_path, allowed=allowed).hopeless
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_a_start_is_the_last_when_all_retries_are_used_up(tmp_path: Path, allowed: int) -> None:
+    last = []
+    for _ in range(allowed + 1):
+        start = starts(tmp_path, allowed=allowed)
+        start.begin()
+        last.append(start.last)
+    assert last == [*[False] * allowed, True]
 
 
 def test_starts_of_another_scope_do_not_count(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from evalpack.asks import Ask
 from evalpack.engines.base import AnswerError
 from evalpack.errors import UserError
 from evalpack.jobs import Asking
+from evalpack.weights import stage
 
 ROWS = [
     question(0, human_response=3, weight=0.5),
@@ -141,6 +143,14 @@ class TestMetadata:
         assert found["evaluation_type"] == "server"
         assert found["gpu_setup"] == {"gpu_type": "H100-80GB", "gpus": 2, "allowed": None}
         assert found["timestamp"].endswith("Z")
+        assert found["schema_version"] == 1
+
+    def test_samples_are_counted_before_they_are_asked_not_from_the_answers(self, run: Run) -> None:
+        run.finish()
+        report = json.loads(run.paths.samples_report.read_text())["report"]
+        found = metadata(run)
+        assert found["total_samples"] == report["samples"] == 3
+        assert found["total_results"] == 3 * 3 * len(MODELS)
 
     def test_it_tells_what_was_asked_and_what_was_left_out(self, run: Run) -> None:
         run.finish()
@@ -184,15 +194,26 @@ class TestMetadata:
         found = metadata(run)["provenance"]
         assert found["evalpack"] == evalpack.__version__
         assert {"snakemake", "pyarrow"} <= found["packages"].keys()
+        plan = json.loads(run.paths.plan.read_text())
+        assert found["config"] == plan["config"]
         assert found["config"]["judge"] == JUDGE
-        assert [(job["model"], job["shards"]) for job in found["plan"]] == [
-            (model, 2) for model in MODELS
+        assert found["plan"] == [
+            {"model": model, "gpus": 1, "shards": 2, "max_model_len": None, "engine_args": {}}
+            for model in MODELS
         ]
         for name, job in run.jobs.items():
             noted = json.loads(run.paths.weights(job.model.slug).read_text())
             said = found["digests"]["weights"][name]
             assert (said["identity"], said["source"]) == (noted["identity"], noted["source"])
             assert said["template_digest"] == noted["template_digest"]
+
+    def test_a_model_that_could_not_be_staged_is_collected_with_the_others(self, run: Run) -> None:
+        run.finish({"llama3.1:8b": partly, "small": lambda _: FAILED})
+        lost = run.jobs["small"].model
+        shutil.rmtree(lost.path or "")
+        stage(lost, run.paths.weights(lost.slug))
+        run.collect()
+        assert metadata(run)["models"]["small"]["success"] == 0
 
     def test_templates_of_conditions_have_a_digest(self, tmp_path: Path) -> None:
         own = Asking("own", GREEDY, template="{{ question }}?")

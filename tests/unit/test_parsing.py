@@ -84,6 +84,17 @@ def test_raw_columns_stay_behind() -> None:
     assert not [name for name in read("Rating: 8") if name.startswith("_")]
 
 
+def test_a_carried_column_may_begin_as_raw_ones_do(tmp_path: Path) -> None:
+    run = Run(tmp_path, [question(0, _weight=0.5), question(1, _weight=None)])
+    run.write_shards()
+    run.merge()
+    responses = run.paths.responses("tiny")
+    parse(run.paths.merged("tiny"), responses, "moral_rating")
+    table = pq.read_table(responses)
+    assert table["_weight"].to_pylist() == [0.5, None]
+    assert not {"_text", "_key"} & {*table.column_names}
+
+
 def test_a_file_is_parsed_row_by_row_with_its_carried_columns(tmp_path: Path) -> None:
     leak = "Human response for reference: 7/10. Is act 1 justifiable?"
     rows = [

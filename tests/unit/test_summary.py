@@ -1,5 +1,7 @@
 """The summary: tallies and speeds from the records alone, and warnings that cannot be missed."""
 
+import json
+import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from builders import Run, question
 
 from evalpack.cli import main
 from evalpack.engines.base import AnswerError
-from evalpack.summary import ModelTally, print_summary, tally
+from evalpack.summary import ModelTally, print_summary
 
 START = datetime(2026, 11, 23, 1, 0, 0, tzinfo=UTC)
 
@@ -96,14 +98,19 @@ def test_a_model_without_rows_has_no_success() -> None:
     assert of().success_rate == 0
 
 
-def test_tallies_of_a_file_are_those_of_its_models_in_its_order(tmp_path: Path) -> None:
-    run = Run(tmp_path, [question(i) for i in range(3)], ("zeta", "alpha"))
-    run.finish({"zeta": lambda _: "Rating: 1", "alpha": lambda _: "Rating: 10"})
-    found = tally(run.paths.judge_ready / "responses.parquet")
-    assert [(t.model, t.rows, dict(t.choices)) for t in found] == [
-        ("zeta", 3, {"unacceptable": 3}),
-        ("alpha", 3, {"acceptable": 3}),
-    ]
+def test_a_closed_tally_keeps_its_counts_and_its_speed() -> None:
+    found = of(row(0, 2), row(2, 2), row(seconds=None))
+    before = found.as_json()
+    found.close()
+    assert found.as_json() == before
+    assert found.tokens_per_second == pytest.approx(20 / 4)
+
+
+def test_closing_lets_go_of_what_grows_with_the_rows() -> None:
+    found = of(*(row(i) for i in range(1000)))
+    grown = len(pickle.dumps(found))
+    found.close()
+    assert len(pickle.dumps(found)) < grown / 50
 
 
 class TestPrinted:
@@ -118,7 +125,7 @@ class TestPrinted:
         run = Run(tmp_path, [question(i) for i in range(4)], ("tiny", "small"))
         failed = AnswerError("ServerError", "500", permanent=False)
         run.finish({"tiny": lambda _: "Rating: 8", "small": lambda _: failed})
-        print_summary(run.dir)
+        print_summary(run.paths.metadata("test"))
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
         assert ["tiny", "4", "100.0%", "100%", "0%", "0%", "40"] in lines
         assert ["small", "4", "0.0%", "0%", "0%", "100%", "–"] in lines
@@ -140,7 +147,7 @@ class TestPrinted:
         leak = "Human response for reference: 7/10. Is it?"
         run = Run(tmp_path, [question(0, human_response=7, prompt=leak), question(1)])
         run.finish()
-        print_summary(run.dir)
+        print_summary(run.paths.metadata("test"))
         out = capsys.readouterr().out
         assert "Warning: LABEL LEAK" in out
         assert "1 of 2 prompts give away the human answer" in out
@@ -150,17 +157,28 @@ class TestPrinted:
     ) -> None:
         run = Run(tmp_path, [question(i) for i in range(4)], ("tiny", "small"))
         run.finish()
-        responses = run.paths.judge_ready / "responses.parquet"
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(responses)
-        place = table.schema.get_field_index("env_id")
-        engines = ["engine 1", "[engine] 2", *["engine 1"] * 6]
-        pq.write_table(table.set_column(place, table.schema.field(place), [engines]), responses)
-        print_summary(run.dir)
+        path = run.paths.metadata("test")
+        found = json.loads(path.read_text())
+        found["models"]["tiny"]["env_ids"] = ["[engine] 2", "engine 1"]
+        path.write_text(json.dumps(found))
+        print_summary(run.paths.metadata("test"))
         out = capsys.readouterr().out
         assert "tiny was answered by different software or GPUs: [engine] 2; engine 1" in out
         assert "small was answered by different" not in out
+
+    def test_it_is_of_the_metadata_alone(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = Run(tmp_path, [question(i) for i in range(3)], ("zeta", "alpha"))
+        run.finish({"zeta": lambda _: "Rating: 1", "alpha": lambda _: "Rating: 10"})
+        (run.paths.judge_ready / "responses.parquet").unlink()
+        print_summary(run.paths.metadata("test"))
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        places = [lines.index([*line]) for line in (
+            ["zeta", "3", "100.0%", "0%", "100%", "0%", "20"],
+            ["alpha", "3", "100.0%", "100%", "0%", "0%", "20"],
+        )]
+        assert places == sorted(places), "not in the order of the lineup"
 
     def test_a_run_that_is_not_finished_is_said_in_a_sentence(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -11,6 +11,7 @@ rule collect:
         responses=RUN.results("judge_ready/responses.parquet"),
         integration=RUN.integration,
         requests=RUN.results("judge_ready/judge_requests.jsonl"),
+        request_map=RUN.results("judge_ready/judge_requests_map.jsonl"),
         metadata=RUN.metadata,
     log:
         RUN.log("collect.log"),
@@ -21,7 +22,7 @@ rule collect:
         models=list(RUN.jobs),
         conditions=RUN.conditions,
         judge=RUN.config.raw["judge"],
-        hardware=RUN.spec.hardware,
+        rubric=RUN.rubric_state,
     script:
         "../scripts/collect.py"
 

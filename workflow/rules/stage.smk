@@ -4,7 +4,14 @@
 
 rule stage:
     input:
-        RUN.all_weights,
+        weights=RUN.all_weights,
+    log:
+        RUN.log("stage.log"),
+    retries: 0
+    conda:
+        RUN.environment
+    script:
+        "../scripts/check_stage.py"
 
 
 rule stage_weights:
@@ -19,5 +26,6 @@ rule stage_weights:
         download=1,
     params:
         revision=lambda wildcards: RUN.revisions[wildcards.slug],
+        attempt=lambda wildcards: RUN.staging_attempts[wildcards.slug],
     script:
         "../scripts/stage.py"

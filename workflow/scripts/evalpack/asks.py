@@ -56,9 +56,10 @@ def asks(samples: Path, job: ModelJob, settings: str) -> Iterator[Ask]:
     with pq.ParquetFile(samples) as file:
         for batch in file.iter_batches(_BATCH):
             for sample in batch.to_pylist():
+                limits: dict[str, int] = {}
                 for asking in job.askings:
                     template = templates.get(asking.name)
-                    yield from _of_sample(sample, asking, template, job, settings)
+                    yield from _of_sample(sample, asking, template, job, settings, limits)
 
 
 def _of_sample(
@@ -67,6 +68,7 @@ def _of_sample(
     template: PromptTemplate | None,
     job: ModelJob,
     settings: str,
+    limits: dict[str, int],
 ) -> Iterator[Ask]:
     chat: list[Message] | None = sample["messages"]
     text: str | None = sample["prompt"]
@@ -91,10 +93,11 @@ def _of_sample(
             draw=draw,
             sample_id=sample["sample_id"],
         )
-        if asking.twin:
-            key = keys.digest([key, asking.max_tokens])
         if refusal is not None:  # no answer to share, and asked anew once the cause is mended
             key = keys.digest([sample["sample_id"], asking.name, draw, str(refusal)])
+        elif limits.setdefault(key, asking.max_tokens) != asking.max_tokens:
+            # Another condition asks the same under another limit: each has an answer of its own.
+            key = keys.digest([key, asking.max_tokens])
         yield Ask(
             sample=sample,
             condition=asking.name,

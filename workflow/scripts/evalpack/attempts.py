@@ -46,8 +46,12 @@ class Starts:
         That is the third start in a row without a new answer, and the last that Snakemake allows:
         a job that fails for good would keep all other models from being collected.
         """
-        patience = MAX_VAIN_STARTS - 1
-        return self.in_vain >= patience or self.count >= max(patience, self._retries)
+        return self.in_vain >= MAX_VAIN_STARTS - 1 or self.count >= max(1, self._retries)
+
+    @property
+    def last(self) -> bool:
+        """Whether Snakemake will not start this job again if the start that began fails."""
+        return self.count > self._retries
 
     def begin(self) -> None:
         """Note a start; until something else is noted, its end is a sudden death."""

@@ -3,11 +3,12 @@
 Pure but for a look at the weights at hand and, where the configuration names no GPUs, at NVML.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalpack import keys
+from evalpack import weights
 from evalpack.atomic import read_json
 from evalpack.config import Condition, Config
 from evalpack.errors import UserError
@@ -79,7 +80,7 @@ def build(config: Config, limit: int | None) -> RunSpec:
 def _job(model: Model, plan: ModelPlan, config: Config) -> ModelJob:
     # The plan has taken the context length into account already.
     engine = {k: v for k, v in model.engine.items() if k != "max_model_len"}
-    return ModelJob(
+    job = ModelJob(
         model=_with_template_text(model),
         askings=_askings(model, config),
         gpus=plan.gpus,
@@ -89,6 +90,7 @@ def _job(model: Model, plan: ModelPlan, config: Config) -> ModelJob:
         max_model_len=plan.max_model_len,
         engine_args={**plan.engine_args, **engine},
     )
+    return replace(job, params=job.params_digest(weights.fingerprint(model)))
 
 
 def _askings(model: Model, config: Config) -> tuple[Asking, ...]:
@@ -102,25 +104,8 @@ def _askings(model: Model, config: Config) -> tuple[Asking, ...]:
             system_prompt=model.system_prompt
             if condition.system_prompt is None
             else condition.system_prompt,
-            twin=_has_twin(condition, sampling, sampled),
         )
         for condition, sampling in sampled
-    )
-
-
-def _has_twin(
-    condition: Condition,
-    sampling: Mapping[str, Any],
-    others: Sequence[tuple[Condition, Mapping[str, Any]]],
-) -> bool:
-    """Whether another condition asks the same under another limit."""
-    return any(
-        other is not condition
-        and other.template == condition.template
-        and other.system_prompt == condition.system_prompt
-        and keys.sampling_identity(theirs) == keys.sampling_identity(sampling)
-        and theirs["max_tokens"] != sampling["max_tokens"]
-        for other, theirs in others
     )
 
 

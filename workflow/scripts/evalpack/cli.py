@@ -25,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _summary(run: Path) -> None:
+    from evalpack.paths import RunPaths
     from evalpack.summary import print_summary
 
-    if not (run / "judge_ready" / "responses.parquet").exists():
+    metadata = RunPaths(run).metadata(run.resolve().name)
+    if not metadata.exists():
         raise UserError(f"{run} holds no finished run; start one with `snakemake`")
-    print_summary(run)
+    print_summary(metadata)

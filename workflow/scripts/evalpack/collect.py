@@ -1,7 +1,7 @@
 """Collecting: all models' records in files that judges and dashboards read. Streams."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evalpack.jobs import RunSpec
 from evalpack.paths import RunPaths
 from evalpack.summary import ModelTally
 
+SCHEMA_VERSION = 1
 _BATCH = 1024
 
 
@@ -37,7 +38,6 @@ def collect(run_dir: Path, responses: Sequence[Path], rubric: Path) -> list[Path
     schema = pq.read_schema(responses[0])
     first = spec.config["conditions"][0]["name"]
     tallies = {job.model.name: ModelTally(job.model.name) for job in spec.models}
-    samples: set[str] = set()
     with (
         replacing(table) as table_part,
         replacing(integration) as integration_part,
@@ -46,27 +46,28 @@ def collect(run_dir: Path, responses: Sequence[Path], rubric: Path) -> list[Path
         judge_requests.Writer(out, spec.config["judge"], rubric) as requests,
     ):
         array = _JSONArray(json_file)
-        for batch in _batches(responses):
+        for batch in _batches(responses, tallies.values()):
             writer.write_batch(batch.cast(schema))
             for row in batch.to_pylist():
                 tallies[row["model"]].add(row)
-                samples.add(row["sample_id"])
                 if row["condition"] == first and row["draw"] == 0:
                     array.append(row)
                 requests.add(row)
         array.close()
+    dataset = _dataset(read_json(paths.samples_report)["report"])
     write_json(
         metadata,
         {
+            "schema_version": SCHEMA_VERSION,
             "evaluation_type": _one_or_list(t.evaluation_types for t in tallies.values()),
             "timestamp": utc_now(),
-            "total_samples": len(samples),
+            "total_samples": dataset["samples"],
             "total_models": len(tallies),
             "total_results": sum(t.rows for t in tallies.values()),
             "total_successful_results": sum(t.success for t in tallies.values()),
             "models_evaluated": list(tallies),
             "models": {name: tally.as_json() for name, tally in tallies.items()},
-            "dataset_info": _dataset(read_json(paths.samples_report)["report"]),
+            "dataset_info": dataset,
             "gpu_setup": dict(spec.hardware),
             "provenance": provenance.describe(
                 paths, spec, [table, integration, *requests.files, requests.map, *responses]
@@ -96,10 +97,11 @@ class _JSONArray:
         self._file.write("[]\n" if self._separator == "[\n" else "\n]\n")
 
 
-def _batches(responses: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-    for path in responses:
+def _batches(responses: Sequence[Path], tallies: Iterable[ModelTally]) -> Iterator[pa.RecordBatch]:
+    for path, tally in zip(responses, tallies, strict=True):
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(_BATCH)
+        tally.close()
 
 
 def _one_or_list(kinds: Iterator[set[str]]) -> str | list[str]:

@@ -1,6 +1,7 @@
 """A generate job: one shard of one model, from what is missing in the journal to the shard file."""
 
 import os
+import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,14 +34,15 @@ class GenerateJob:
             params: digest of all settings that decide the answers, stored in the shard.
 
         Raises:
-            UserError: if the plan or the weights are missing.
+            UserError: if the plan is missing.
         """
         self.paths = RunPaths(run_dir)
         self.spec = RunSpec.load(self.paths.plan)
         self.job = self.spec.job(slug)
         self.slug, self.index, self.of, self.params = slug, index, of, params
         self.label = f"{self.job.model.name} {index}-of-{of}"
-        self.folder, identity = weights.locate(self.job.model, self.paths.weights(slug))
+        model, note = self.job.model, self.paths.weights(slug)
+        self.folder, identity, self.without_weights = weights.locate(model, note)
         self.settings = self.job.settings_digest(identity)
         # What is wanted, by key: the limit on the answer, and why there can be none.
         self.max_tokens: dict[str, int] = {}
@@ -89,7 +91,10 @@ class GenerateJob:
         return missing - self.refusals.keys()
 
     def _generate_unless_hopeless(self, missing: Collection[str]) -> AnswerError | None:
-        """Generate; the third start without one new answer gives up and returns the reason."""
+        """Generate; a job that cannot end well gives up and returns the reason."""
+        if self.without_weights is not None:
+            self._say(str(self.without_weights))
+            return self.without_weights
         retry = retries(self.paths.retries).get(self.slug, 0)
         scope = f"{current_owner(self.paths.lock)}/{self.params}/{retry}"
         note = self.paths.starts(self.slug, self.index, self.of)
@@ -103,7 +108,10 @@ class GenerateJob:
         except Exception as error:
             reason = (str(error).splitlines() or ["no message"])[0]
             starts.failed(AnswerError(type(error).__name__, reason, permanent=False))
-            raise
+            if not starts.last:
+                raise
+            traceback.print_exc()
+            return starts.cause
         return None
 
     def _generate(self, missing: Collection[str], starts: Starts) -> None:

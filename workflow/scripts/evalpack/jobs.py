@@ -19,18 +19,13 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A condition as one model is asked under it; `template` is the text of the Jinja template.
-
-    `twin` marks a condition that differs from another in nothing but `max_tokens`: only then the
-    limit decides which answer is whose.
-    """
+    """A condition as one model is asked under it; `template` is the text of the Jinja template."""
 
     name: str
     sampling: Mapping[str, Any]
     n: int = 1
     template: str | None = None
     system_prompt: str | None = None
-    twin: bool = False
 
     @property
     def max_tokens(self) -> int:
@@ -50,6 +45,8 @@ class ModelJob:
     estimated_seconds: float | None = None
     max_model_len: int | None = None
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    params: str = ""
+    """`params_digest` as Snakemake's main process saw it; jobs elsewhere must not differ."""
 
     def settings_digest(self, weights: str) -> str:
         """Digest of what decides this model's answers whatever is asked.
@@ -80,6 +77,7 @@ class ModelJob:
             {
                 "settings": self.settings_digest(weights),
                 "system_role": self.model.system_role,
+                "evaluation_type": self.model.evaluation_type,
                 "max_model_len": self.max_model_len,
                 "askings": [asdict(asking) for asking in self.askings],
             }

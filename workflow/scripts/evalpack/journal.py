@@ -36,6 +36,7 @@ class JournalWriter:
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         sync_folder(folder)
         self._dirty = threading.Event()
+        self._failure: OSError | None = None
         self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync_every_second, daemon=True)
         self._syncer.start()
@@ -48,6 +49,8 @@ class JournalWriter:
         while written < len(line):  # a full disk raises on the second try
             written += os.write(self._file, line[written:])
         self._dirty.set()
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         """Sync and close; a file that got no row is removed."""
@@ -65,7 +68,11 @@ class JournalWriter:
         while not self._closing.wait(1.0):
             if self._dirty.is_set():
                 self._dirty.clear()
-                os.fsync(self._file)
+                try:
+                    os.fsync(self._file)
+                except OSError as error:  # a quota or a network file system: `append` raises it
+                    self._failure = error
+                    return
 
     def __enter__(self) -> "JournalWriter":
         return self
@@ -191,7 +198,8 @@ def stands(row: dict[str, Any], max_tokens: int, max_model_len: int | None) -> b
         cut_by_limit = tokens is None or tokens >= row["max_tokens"]
         same_context = row["max_model_len"] == max_model_len
         return bool(row["max_tokens"] == max_tokens and (cut_by_limit or same_context))
-    return tokens is None or tokens <= max_tokens
+    # A server may count tokens that its own limit does not.
+    return tokens is None or tokens <= max_tokens or row["max_tokens"] <= max_tokens
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from evalpack.asks import Ask, asks
 from evalpack.atomic import replacing
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
+from evalpack.models import Model
 from evalpack.paths import RunPaths
 from evalpack.samples.prompts import prompt_digest
 
@@ -45,12 +47,14 @@ def merge(run_dir: Path, slug: str, shard_paths: Sequence[Path], params: str) ->
     """
     paths = RunPaths(run_dir)
     job = RunSpec.load(paths.plan).job(slug)
-    _, identity = weights.locate(job.model, paths.weights(slug))
+    _, identity, _ = weights.locate(job.model, paths.weights(slug))
     settings = job.settings_digest(identity)
     paths.merged(slug).parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=f".{slug}-", dir=paths.merged(slug).parent) as scratch,
-        closing(sqlite3.connect(Path(scratch) / "answers.sqlite")) as answers,
+        tempfile.TemporaryDirectory(
+            prefix=f".{slug}-", suffix=".part", dir=paths.merged(slug).parent
+        ) as scratch,
+        closing(_database(Path(scratch) / "answers.sqlite")) as answers,
     ):
         answers.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
@@ -60,6 +64,11 @@ def merge(run_dir: Path, slug: str, shard_paths: Sequence[Path], params: str) ->
         for index, path in enumerate(shard_paths, start=1):
             _load(answers, path, index, len(shard_paths), settings, params)
         return _write(answers, paths, slug, job, settings)
+
+
+def _database(path: Path) -> sqlite3.Connection:
+    """A database of our own, without file locks: network file systems may hang on them."""
+    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?vfs=unix-none", uri=True)
 
 
 def _load(
@@ -132,13 +141,13 @@ def _rows(
                 " and run again: finished answers are in the journal"
             )
         answers.execute("INSERT OR IGNORE INTO used VALUES (?)", (ask.key,))
-        yield _record(ask, json.loads(found[0]), job.model.name, extra)
+        yield _record(ask, json.loads(found[0]), job.model, extra)
 
 
-def _record(ask: Ask, answer: dict[str, Any], model: str, extra: list[str]) -> dict[str, Any]:
+def _record(ask: Ask, answer: dict[str, Any], model: Model, extra: list[str]) -> dict[str, Any]:
     sample, error = ask.sample, answer["error"]
     return {
-        "model": model,
+        "model": model.name,
         "sample_id": sample["sample_id"],
         "condition": ask.condition,
         "draw": ask.draw,
@@ -154,7 +163,8 @@ def _record(ask: Ask, answer: dict[str, Any], model: str, extra: list[str]) -> d
         "completion_tokens": answer["completion_tokens"],
         "inference_time": answer["inference_time"],
         "timestamp": answer["finished"],
-        "evaluation_type": answer["evaluation_type"],
+        # What a server elsewhere is called is the entry's word, also for answers made before.
+        "evaluation_type": model.evaluation_type or answer["evaluation_type"],
         "env_id": answer["env_id"],
         "_key": ask.key,
         **{name: sample[name] for name in extra},

@@ -53,7 +53,7 @@ def record(row: dict[str, Any], parser: Parser) -> dict[str, Any]:
         error = "EmptyAnswer: the model ended without writing anything"
     answer = split.answer if text is not None else None
     read = parser(split.answer if error is None else "")
-    kept = {name: value for name, value in row.items() if not name.startswith("_")}
+    kept = {name: value for name, value in row.items() if name not in ("_text", "_key")}
     return {
         **kept,
         "response": answer,

@@ -1,44 +1,42 @@
 """Processes: dying with the parent, and telling a live process from another with its number."""
 
 import ctypes
+import json
 import os
 import signal
 import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+OWNER = "EVALPACK_OWNER"
 _PR_SET_PDEATHSIG = 1
 
 
+def own_jobs() -> None:
+    """Make this process, Snakemake, the owner of the jobs it starts: they end with it."""
+    os.environ[OWNER] = json.dumps(identity())
+
+
 def die_with_workflow() -> None:
-    """Make this process end when the workflow that started it is gone, whatever killed it.
+    """Make this process, a job, end when the Snakemake that started it is gone.
 
     Snakemake starts a script through a shell, and a SIGKILL of Snakemake alone leaves both running.
-    The kernel signals the loss of the direct parent; a thread watches the ancestors above it.
+    The kernel signals the loss of the shell; a thread watches the owner.
     """
-    if hasattr(os, "uname") and os.uname().sysname == "Linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    ancestors = [a for a in psutil.Process().parents() if a.pid > 1]
-    snakemake = [i for i, a in enumerate(ancestors) if _is_snakemake(a)]
-    if snakemake:
-        watched = ancestors[: snakemake[-1] + 1]
-        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    owner = json.loads(os.environ.get(OWNER, "null"))
+    if owner is not None and (owner["host"], owner["boot"]) == (socket.gethostname(), boot_id()):
+        threading.Thread(target=_watch, args=(owner,), daemon=True).start()
 
 
-def _watch(ancestors: list[psutil.Process]) -> None:
-    while all(is_alive(a.pid, a.create_time()) for a in ancestors):
+def _watch(owner: dict[str, Any]) -> None:
+    while is_alive(owner["pid"], owner["started"]):
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _is_snakemake(process: psutil.Process) -> bool:
-    try:
-        return any("snakemake" in part for part in process.cmdline()[:3])
-    except psutil.Error:
-        return False
 
 
 def identity() -> dict[str, str | int | float]:

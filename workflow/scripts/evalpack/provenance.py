@@ -88,4 +88,4 @@ def _weights(paths: RunPaths, slug: str) -> dict[str, Any] | None:
     described = read_json(paths.weights(slug))
     if described is None:
         return None
-    return {key: described[key] for key in ("source", "identity", "commit", "template_digest")}
+    return {key: described.get(key) for key in ("source", "identity", "commit", "template_digest")}

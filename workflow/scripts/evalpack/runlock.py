@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import os
 import secrets
+import signal
 import threading
 import time
 from pathlib import Path
@@ -73,6 +74,8 @@ class RunLock:
             with contextlib.suppress(OSError):  # a full disk may have room at the next beat
                 if self.is_mine():
                     write_json(self.path, {**self._owner, "beat": beat})
+                else:  # somebody took this run for dead: two owners would be worse than none
+                    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def current_owner(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What every script of a rule does around its one call: log, errors as sentences, an end in time."""
 
+import errno
 import os
 import sys
 import traceback
@@ -8,6 +9,9 @@ from pathlib import Path
 
 from evalpack.errors import UserError
 from evalpack.processes import die_with_workflow
+
+# Disk full, over quota, read-only: for the user to mend, no place in the code.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def run(task: Callable[[], object], log: str) -> None:
@@ -27,6 +31,11 @@ def run(task: Callable[[], object], log: str) -> None:
         task()
     except UserError as error:
         print(f"error: {error}", flush=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL:
+            traceback.print_exc()
+        print(f"error: {error.strerror}: {error.filename or Path.cwd()}", flush=True)
         sys.exit(1)
     except Exception:
         traceback.print_exc()

@@ -70,8 +70,14 @@ def write(path: Path, rows: Iterable[dict[str, Any]], *, settings: str, params: 
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a shard, in bounded memory."""
+    """Rows of a shard, in bounded memory.
+
+    Raises:
+        OSError, pa.ArrowInvalid: if the file is missing, damaged or no shard.
+    """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if not file.schema_arrow.equals(SCHEMA):  # the footer has no checksum of its own
+            raise pa.ArrowInvalid("its columns are not those of a shard")
         for batch in file.iter_batches(_BATCH):
             yield from batch.to_pylist()
 

@@ -1,12 +1,11 @@
 """What a run came to, model by model: the table at its end, the tallies in its metadata."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -14,19 +13,6 @@ from rich.table import Table
 
 from evalpack.atomic import read_json
 from evalpack.clock import parse_utc
-from evalpack.paths import RunPaths
-
-_COLUMNS = [
-    *("model", "condition", "draw", "prompt", "success", "error", "choice", "finish_reason"),
-    *(
-        "completion_tokens",
-        "inference_time",
-        "timestamp",
-        "evaluation_type",
-        "env_id",
-        "label_leak",
-    ),
-]
 
 
 @dataclass
@@ -46,6 +32,7 @@ class ModelTally:
     finish_reasons: Counter[str] = field(default_factory=Counter)
     evaluation_types: set[str] = field(default_factory=set)
     env_ids: set[str] = field(default_factory=set)
+    _speed: float | None = None
     _spent: set[tuple[str, float, int, int]] = field(default_factory=set)
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -72,9 +59,16 @@ class ModelTally:
         """Share of rows with an answer."""
         return self.success / self.rows if self.rows else 0.0
 
+    def close(self) -> None:
+        """Keep the counts and let go of what they were counted from: memory for one model only."""
+        self._speed = self.tokens_per_second
+        self._spent.clear()
+
     @property
     def tokens_per_second(self) -> float | None:
         """Completion tokens a second while generating; None if no times are known."""
+        if not self._spent:
+            return self._speed
         spans = sorted(
             (parse_utc(end).timestamp() - seconds, parse_utc(end).timestamp())
             for end, seconds, _, _ in self._spent
@@ -102,56 +96,49 @@ class ModelTally:
         }
 
 
-def tally(responses: Path) -> list[ModelTally]:
-    """Tallies of a collected file, model by model in its order."""
-    found: dict[str, ModelTally] = {}
-    with pq.ParquetFile(responses) as file:
-        for batch in file.iter_batches(4096, columns=_COLUMNS):
-            for row in batch.to_pylist():
-                found.setdefault(row["model"], ModelTally(row["model"])).add(row)
-    return list(found.values())
-
-
-def print_summary(run_dir: Path) -> None:
-    """Print where the judge-ready files are, and a table of the models."""
+def print_summary(metadata: Path) -> None:
+    """Print a table of the models, what the user must know, and where the files are."""
     console = Console(highlight=False)
-    ready = run_dir / "judge_ready"
-    tallies = tally(ready / "responses.parquet")
-    console.print(_table(tallies))
-    for warning in _warnings(run_dir, tallies):
+    found = read_json(metadata)
+    console.print(_table(found["models"]))
+    for warning in _warnings(found):
         console.print(f"[bold red]Warning:[/] {escape(warning)}")
-    console.print(f"\nJudge-ready files in [bold]{ready}[/bold]:")
-    for path in sorted(ready.iterdir()):
+    console.print(f"\nJudge-ready files in [bold]{metadata.parent}[/bold]:")
+    for path in sorted(metadata.parent.iterdir()):
         console.print(f"  {path.name}  ({path.stat().st_size:,} bytes)")
 
 
-def _warnings(run_dir: Path, tallies: Iterable[ModelTally]) -> Iterator[str]:
-    yield from read_json(RunPaths(run_dir).samples_report)["report"]["warnings"]
-    leaks, rows = sum(t.label_leaks for t in tallies), sum(t.rows for t in tallies)
+def _warnings(metadata: Mapping[str, Any]) -> Iterator[str]:
+    yield from metadata["dataset_info"]["warnings"]
+    models = metadata["models"]
+    leaks = sum(tally["label_leaks"] for tally in models.values())
     if leaks:
         yield (
-            f"{leaks} of {rows} prompts give away the human answer they are compared with;"
-            " agreement on them measures nothing (column label_leak)"
+            f"{leaks} of {metadata['total_results']} prompts give away the human answer they are"
+            " compared with; agreement on them measures nothing (column label_leak)"
         )
-    for t in tallies:
-        if len(t.env_ids) > 1:
-            yield f"{t.model} was answered by different software or GPUs: {'; '.join(sorted(t.env_ids))}"
+    for name, tally in models.items():
+        if len(tally["env_ids"]) > 1:
+            yield f"{name} was answered by different software or GPUs: {'; '.join(tally['env_ids'])}"
 
 
-def _table(tallies: Iterable[ModelTally]) -> Table:
+def _table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(
         title="Answers by model", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     table.add_column("model", no_wrap=True)
     for name in ("samples", "success", "acceptable", "unacceptable", "unknown", "tokens/s"):
-        table.add_column(name, justify="right")
-    for t in tallies:
-        shares = [f"{t.choices[c] / t.rows:.0%}" for c in ("acceptable", "unacceptable", "unknown")]
-        speed = t.tokens_per_second
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, tally in models.items():
+        choices, speed = tally["choices"], tally["tokens_per_second"]
+        shares = [
+            f"{choices.get(choice, 0) / tally['rows']:.0%}"
+            for choice in ("acceptable", "unacceptable", "unknown")
+        ]
         table.add_row(
-            t.model,
-            str(t.rows),
-            f"{t.success_rate:.1%}",
+            name,
+            str(tally["rows"]),
+            f"{tally['success_rate']:.1%}",
             *shares,
             f"{speed:,.0f}" if speed else "–",
         )

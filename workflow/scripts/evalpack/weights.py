@@ -7,8 +7,9 @@ local folder) enters every key.
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from evalpack import keys
 from evalpack.atomic import read_json, write_json
 from evalpack.clock import utc_now
+from evalpack.engines.base import AnswerError
 from evalpack.errors import UserError
 from evalpack.models import Model
 
@@ -38,20 +40,26 @@ class Weights:
     files: tuple[dict[str, Any], ...]
 
 
-def locate(model: Model, path: Path) -> tuple[str | None, str]:
-    """Folder and identity of a model's weights; a server elsewhere has no folder here.
+def locate(model: Model, path: Path) -> tuple[str | None, str, AnswerError | None]:
+    """Folder and identity of a model's weights, and why there is no folder.
+
+    The identity holds also when the files are gone: what was answered stands. A server elsewhere
+    has no folder here, and no error.
 
     Args:
         model: the model.
         path: `<run>/weights/<slug>.json`, read and written (see `record`).
-
-    Raises:
-        UserError: if the files are not on this machine.
     """
     if model.backend == "openai":
-        return None, _endpoint(model)
-    found = record(model, path)
-    return found.folder, found.identity
+        return None, _endpoint(model), None
+    try:
+        found = record(model, path)
+    except UserError as error:
+        before = read_json(path, default={})
+        known = before.get("identity") if before.get("source") == _source(model) else None
+        reason = str(before.get("error") or error)
+        return None, known or _source(model), AnswerError("WeightsMissing", reason, permanent=False)
+    return found.folder, found.identity, None
 
 
 def at_hand(model: Model, commit: str | None = None) -> Path | None:
@@ -132,12 +140,36 @@ def record(model: Model, path: Path, commit: str | None = None) -> Weights:
     return found
 
 
-def stage(model: Model, path: Path) -> Weights:
-    """Fetch a model's files if they are not on this machine, and describe them (see `record`)."""
-    commit = _pinned(model, read_json(path, default={}))
-    if at_hand(model, commit) is None:
-        commit = fetch(model, commit)
-    return record(model, path, commit)
+def stage(model: Model, path: Path) -> None:
+    """Fetch a model's files if they are not on this machine, and describe them (see `record`).
+
+    Where that fails, the file says why (`error`): the other models go on, and this one's rows will
+    name the reason.
+    """
+    before = read_json(path, default={})
+    commit = _pinned(model, before)
+    try:
+        if at_hand(model, commit) is None:
+            commit = fetch(model, commit)
+        record(model, path, commit)
+    except UserError as error:
+        print(f"error: {error}", flush=True)
+        tried = {"source": _source(model), "attempt": attempts(model, path), "error": str(error)}
+        write_json(path, {"schema_version": SCHEMA_VERSION, "model": model.name, **tried})
+
+
+def attempts(model: Model, path: Path) -> int:
+    """0 for weights that are there or were never staged, else one more than the last attempt."""
+    before = read_json(path)
+    if before is None or ("error" not in before and at_hand(model, _pinned(model, before))):
+        return 0
+    return int(before.get("attempt", 0)) + 1
+
+
+def failures(paths: Iterable[Path]) -> list[str]:
+    """Why models could not be staged, a sentence each."""
+    found = (read_json(path, default={}).get("error") for path in paths)
+    return [reason for reason in found if reason]
 
 
 def fetch(model: Model, commit: str | None = None) -> str:
@@ -155,9 +187,8 @@ def fetch(model: Model, commit: str | None = None) -> str:
     """
     if model.hub is None:
         raise UserError(_missing(model))
-    import httpx
     from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
         info = HfApi().model_info(model.hub, revision=commit or model.revision, files_metadata=True)
@@ -185,7 +216,9 @@ def fetch(model: Model, commit: str | None = None) -> str:
         raise UserError(
             f"{model.name}: there is no {model.hub} on the hub (or it is private and HF_TOKEN is not set)"
         ) from None
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of the hub's HTTP client, which differs between its versions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{model.name}: {model.hub} could not be downloaded: {reason}") from None
 
@@ -235,7 +268,9 @@ def _is_complete(folder: Path) -> bool:
     if index.is_file():
         names = set((read_json(index, default={}).get("weight_map") or {"?": "?"}).values())
         return all((folder / name).is_file() for name in names)
-    return any(folder.glob("*.safetensors"))
+    parts = [path.name for path in folder.glob("*.safetensors")]
+    # Parts without their index: a download that was cut off.
+    return bool(parts) and not any(re.search(r"-\d+-of-\d+\.", part) for part in parts)
 
 
 def _sha256(file: Path) -> str:

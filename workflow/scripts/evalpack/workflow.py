@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalpack import attempts, config, extract, keys, leases, weights
+from evalpack import attempts, config, extract, keys, leases, processes, weights
+from evalpack.atomic import sweep
 from evalpack.build import build
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
@@ -28,6 +29,7 @@ class WorkflowRun:
     """One run of the workflow. Mappings are by slug, so that rules look values up and no more."""
 
     def __init__(self, workflow: Any, settings: config.Config, spec: RunSpec) -> None:
+        processes.own_jobs()
         self._workflow = workflow
         self.config = settings
         self.spec = spec
@@ -35,10 +37,7 @@ class WorkflowRun:
         self.jobs: Mapping[str, ModelJob] = {job.model.slug: job for job in spec.models}
         counts = attempts.retries(self.paths.retries)
         self.retries = {slug: counts.get(slug, 0) for slug in self.jobs}
-        self.settings = {
-            slug: job.params_digest(weights.fingerprint(job.model))
-            for slug, job in self.jobs.items()
-        }
+        self.settings = {slug: job.params for slug, job in self.jobs.items()}
         self.shards = {
             slug: [str(self.paths.shard(slug, i + 1, job.shards)) for i in range(job.shards)]
             for slug, job in self.jobs.items()
@@ -72,21 +71,25 @@ class WorkflowRun:
 
         What jobs of a dead workflow left running on this machine's GPUs is ended first.
         """
+        retries = self._workflow.execution_settings.retries
         try:
             self._lock.acquire()
+            leases.clean_up()
+            sweep(self.paths.run)
+            replace(self.spec, retries=retries).save(self.paths.plan)
         except UserError as error:
             raise _spoken(error) from None
-        leases.clean_up()
-        retries = self._workflow.execution_settings.retries
-        replace(self.spec, retries=retries).save(self.paths.plan)
+        except OSError as error:
+            reason = f"{self.paths.run} cannot be written to: {error.strerror}"
+            raise _spoken(UserError(reason)) from None
 
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""
         leases.clean_up()
         self._lock.release()
-        table = self.paths.judge_ready / "responses.parquet"
-        if table.exists() and table.stat().st_mtime >= self._started:
-            print_summary(self.paths.run)
+        metadata = self.paths.metadata(self.config.run)
+        if metadata.exists() and metadata.stat().st_mtime >= self._started:
+            print_summary(metadata)
 
     def results(self, path: str) -> str:
         """A path in the run's folder, wildcards and all."""
@@ -137,6 +140,19 @@ class WorkflowRun:
         return {slug: weights.fingerprint(job.model) for slug, job in self.jobs.items()}
 
     @cached_property
+    def staging_attempts(self) -> dict[str, int]:
+        """Changes where staging failed, or what was staged is gone: stage again."""
+        return {
+            slug: weights.attempts(job.model, self.paths.weights(slug))
+            for slug, job in self.jobs.items()
+        }
+
+    @property
+    def rubric_state(self) -> str:
+        """Which rubric the judge's requests are written with."""
+        return keys.digest(_state(self.config.raw["judge"]["rubric"]))
+
+    @cached_property
     def weights_to_wait_for(self) -> dict[str, list[str]]:
         """Weights that generating waits for: those that are not on this machine."""
         return {
@@ -168,11 +184,10 @@ class WorkflowRun:
 
     @property
     def sample_settings(self) -> dict[str, Any]:
-        """What decides samples.parquet; the digest also stands for the path, which is an input."""
+        """What decides samples.parquet, in `files` also another file under an older time."""
         settings = dict(self.config.raw["samples"])
-        digest = keys.digest(settings)
-        del settings["path"]
-        return {**settings, "digest": digest}
+        files = [settings.pop("path"), *self.sample_template]
+        return {**settings, "files": keys.digest([_state(file) for file in files])}
 
     @cached_property
     def sample_template(self) -> list[str]:
@@ -192,6 +207,15 @@ class WorkflowRun:
     def parser_digest(self) -> str:
         """Digest of the parser's code: editing it parses anew."""
         return extract.parser_digest(self.parser)
+
+
+def _state(path: str) -> list[Any]:
+    """A file's path, size and time: another file is noticed even if it is older."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return [path, None]
+    return [path, found.st_size, found.st_mtime_ns]
 
 
 def _spoken(error: UserError) -> SystemExit:
