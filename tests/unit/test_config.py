@@ -3,7 +3,7 @@
 import collections
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -11,7 +11,10 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from evalpack import config
+from evalpack.build import build
 from evalpack.errors import UserError
+from evalpack.jobs import RunSpec
+from evalpack.weights import fingerprint
 
 ENTRIES = """
 x-defaults: &defaults {hub: owner/base}
@@ -303,3 +306,33 @@ def test_what_a_second_config_file_merges_to_is_plain_data(
     assert yaml.safe_load(yaml.safe_dump(loaded.raw)) == loaded.raw
     assert (loaded.run, [m.name for m in loaded.models]) == ("second", ["big:8b"])
     assert loaded.sampling == {"temperature": 0.2, "max_tokens": 9}
+
+
+class TestJobs:
+    """What a configuration comes to, model by model."""
+
+    ASKED: ClassVar[dict[str, Any]] = {
+        "models": ["tiny", {"name": "big:8b", "system_prompt": "Be kind."}],
+        "conditions": [{"name": "plain"}, {"name": "own", "system_prompt": "Be brief."}],
+        "hardware": {"gpus": 1, "gpu_type": "H100-80GB"},
+    }
+
+    def test_a_condition_without_a_system_prompt_has_the_models_own(self, entries: Path) -> None:
+        tiny, big = build(load(entries, **self.ASKED), limit=None).models
+        assert [a.system_prompt for a in tiny.askings] == [None, "Be brief."]
+        assert [a.system_prompt for a in big.askings] == ["Be kind.", "Be brief."]
+
+    def test_an_empty_one_goes_over_the_models_own(self, entries: Path) -> None:
+        silent = {**self.ASKED, "conditions": [{"name": "silent", "system_prompt": ""}]}
+        _, big = build(load(entries, **silent), limit=None).models
+        assert [a.system_prompt for a in big.askings] == [""]
+
+    def test_the_plan_keeps_the_digest_of_settings_that_snakemake_saw(
+        self, entries: Path, tmp_path: Path
+    ) -> None:
+        spec = build(load(entries, **self.ASKED), limit=None)
+        spec.save(tmp_path / "plan.json")
+        loaded = RunSpec.load(tmp_path / "plan.json")
+        for job, kept in zip(spec.models, loaded.models, strict=True):
+            assert kept.params == job.params == kept.params_digest(fingerprint(kept.model))
+        assert len({job.params for job in spec.models}) == 2
