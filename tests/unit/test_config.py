@@ -314,7 +314,7 @@ class TestJobs:
     ASKED: ClassVar[dict[str, Any]] = {
         "models": ["tiny", {"name": "big:8b", "system_prompt": "Be kind."}],
         "conditions": [{"name": "plain"}, {"name": "own", "system_prompt": "Be brief."}],
-        "hardware": {"gpus": 1, "gpu_type": "H100-80GB"},
+        "hardware": {"gpus": 0},
     }
 
     def test_a_condition_without_a_system_prompt_has_the_models_own(self, entries: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_worker_whose_owner_is_gone_before_it_looks_ends_at_once(
     tmp_path: Path, change: dict[str, float]
 ) -> None:
     gone = json.dumps({**identity(), **change})
-    command = [sys.executable, "-c", WORKER, tmp_path / "ready"]
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "ready")]
     done = subprocess.run(command, env={**os.environ, OWNER: gone}, timeout=20, check=False)
     assert done.returncode == -signal.SIGKILL
 

@@ -223,10 +223,6 @@ class TestLocate:
         assert (found, identity) == (None, before)
         assert error is not None
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="a staging that fails writes over the identity: what was answered is asked again",
-    )
     def test_it_holds_also_when_they_could_not_be_staged_again(
         self, tmp_path: Path, note: Path
     ) -> None:

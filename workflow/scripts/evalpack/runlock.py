@@ -74,7 +74,8 @@ class RunLock:
             with contextlib.suppress(OSError):  # a full disk may have room at the next beat
                 if self.is_mine():
                     write_json(self.path, {**self._owner, "beat": beat})
-                else:  # somebody took this run for dead: two owners would be worse than none
+                elif current_owner(self.path) and not self._stop.is_set():
+                    # Somebody took this run for dead: two owners would be worse than none.
                     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -155,7 +155,9 @@ def stage(model: Model, path: Path) -> None:
     except UserError as error:
         print(f"error: {error}", flush=True)
         tried = {"source": _source(model), "attempt": attempts(model, path), "error": str(error)}
-        write_json(path, {"schema_version": SCHEMA_VERSION, "model": model.name, **tried})
+        # What was known of the weights stays known: answers made with them stand.
+        known = before if before.get("source") == _source(model) else {}
+        write_json(path, {**known, "schema_version": SCHEMA_VERSION, "model": model.name, **tried})
 
 
 def attempts(model: Model, path: Path) -> int:
@@ -187,27 +189,10 @@ def fetch(model: Model, commit: str | None = None) -> str:
     """
     if model.hub is None:
         raise UserError(_missing(model))
-    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        info = HfApi().model_info(model.hub, revision=commit or model.revision, files_metadata=True)
-        sizes = {s.rfilename: s.size or 0 for s in info.siblings or () if _wanted(s.rfilename)}
-        if not any(name.endswith(".safetensors") for name in sizes):
-            raise UserError(
-                f"{model.name}: {model.hub} has no safetensors; pickle checkpoints are not loaded"
-            )
-        needed = sum(sizes.values())
-        cache = Path(constants.HF_HUB_CACHE)
-        cache.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(cache).free
-        if needed > free:
-            raise UserError(
-                f"{model.name}: {needed / 1e9:.1f} GB to download, {free / 1e9:.1f} GB free in {cache};"
-                " make room, or set HF_HOME to a larger disk"
-            )
-        snapshot_download(model.hub, revision=info.sha, allow_patterns=list(sizes))
-        return str(info.sha)
+        return _download(model, model.hub, commit or model.revision)
     except GatedRepoError:
         raise UserError(
             f"{model.name}: {model.hub} is gated; accept its terms on its page and set HF_TOKEN"
@@ -221,6 +206,28 @@ def fetch(model: Model, commit: str | None = None) -> str:
     except Exception as error:  # of the hub's HTTP client, which differs between its versions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{model.name}: {model.hub} could not be downloaded: {reason}") from None
+
+
+def _download(model: Model, hub: str, revision: str | None) -> str:
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    info = HfApi().model_info(hub, revision=revision, files_metadata=True)
+    sizes = {s.rfilename: s.size or 0 for s in info.siblings or () if _wanted(s.rfilename)}
+    if not any(name.endswith(".safetensors") for name in sizes):
+        raise UserError(
+            f"{model.name}: {hub} has no safetensors; pickle checkpoints are not loaded"
+        )
+    needed = sum(sizes.values())
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise UserError(
+            f"{model.name}: {needed / 1e9:.1f} GB to download, {free / 1e9:.1f} GB free in {cache};"
+            " make room, or set HF_HOME to a larger disk"
+        )
+    snapshot_download(hub, revision=info.sha, allow_patterns=list(sizes))
+    return str(info.sha)
 
 
 def _endpoint(model: Model) -> str:
