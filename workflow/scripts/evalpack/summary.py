@@ -127,7 +127,7 @@ def _table(models: Mapping[str, Mapping[str, Any]]) -> Table:
         title="Answers by model", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     table.add_column("model", no_wrap=True)
-    for name in ("samples", "success", "acceptable", "unacceptable", "unknown", "tokens/s"):
+    for name in ("samples", "success", "acceptable", "unacceptable", "unknown", "tok/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, tally in models.items():
         choices, speed = tally["choices"], tally["tokens_per_second"]
