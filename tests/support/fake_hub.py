@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def cache_snapshot(
 
 
 class _Handler(BaseHTTPRequestHandler):
-    files: ClassVar[Mapping[str, str]] = {}
+    files: ClassVar[Mapping[str, str | bytes]] = {}
     sha: ClassVar[str] = ""
     refuses: ClassVar[tuple[int, str] | None] = None
 
@@ -58,19 +59,26 @@ class _Handler(BaseHTTPRequestHandler):
         elif "/tree/" in path:
             self._send_json([self._described(name) for name in self.files])
         elif path.startswith("/api/models/"):
-            siblings = [{"rfilename": n, "size": len(c)} for n, c in self.files.items()]
+            siblings = [{"rfilename": n, "size": len(self._content(n))} for n in self.files]
             name = "/".join(path.split("/")[3:5])
             self._send_json({"id": name, "sha": self.sha, "siblings": siblings})
         else:
-            name = path.partition(f"/resolve/{self.sha}/")[2]
-            content = self.files[name].encode()
+            content = self._content(path.partition(f"/resolve/{self.sha}/")[2])
             etag = hashlib.sha256(content).hexdigest()
-            self._send(200, content, {"X-Repo-Commit": self.sha, "ETag": f'"{etag}"'})
+            headers = {"X-Repo-Commit": self.sha, "ETag": f'"{etag}"'}
+            if asked := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or ""):
+                self._send(206, content[int(asked[1]) : int(asked[2]) + 1], headers)
+            else:
+                self._send(200, content, headers)
 
     do_HEAD = do_GET  # noqa: N815
 
+    def _content(self, name: str) -> bytes:
+        content = self.files[name]
+        return content.encode() if isinstance(content, str) else content
+
     def _described(self, name: str) -> dict[str, Any]:
-        content = self.files[name].encode()
+        content = self._content(name)
         oid = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         return {"type": "file", "path": name, "size": len(content), "oid": oid}
 
@@ -91,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def hub(
-    files: Mapping[str, str] = SNAPSHOT,
+    files: Mapping[str, str | bytes] = SNAPSHOT,
     sha: str = commit(1),
     refuses: tuple[int, str] | None = None,
 ) -> Iterator[str]:

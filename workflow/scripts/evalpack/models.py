@@ -44,6 +44,8 @@ class Model:
     head_size: int | None = None
     hidden_size: int | None = None
     active_parameters: int | None = None
+    experts: int | None = None
+    experts_per_token: int | None = None
     context_length: int | None = None
     dtype: str = "bfloat16"
     quantization: str | None = None

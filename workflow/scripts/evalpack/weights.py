@@ -19,11 +19,10 @@ from evalpack.atomic import read_json, write_json
 from evalpack.clock import utc_now
 from evalpack.engines.base import AnswerError
 from evalpack.errors import UserError
+from evalpack.hub import refusals, wanted
 from evalpack.models import Model
 
 SCHEMA_VERSION = 1
-# What an engine reads; pickle checkpoints (*.bin, *.pt) run code when loaded and are not fetched.
-_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".py", ".tiktoken")
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 
 
@@ -189,30 +188,15 @@ def fetch(model: Model, commit: str | None = None) -> str:
     """
     if model.hub is None:
         raise UserError(_missing(model))
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    try:
+    with refusals(model.hub, prefix=f"{model.name}: "):
         return _download(model, model.hub, commit or model.revision)
-    except GatedRepoError:
-        raise UserError(
-            f"{model.name}: {model.hub} is gated; accept its terms on its page and set HF_TOKEN"
-        ) from None
-    except RepositoryNotFoundError:
-        raise UserError(
-            f"{model.name}: there is no {model.hub} on the hub (or it is private and HF_TOKEN is not set)"
-        ) from None
-    except UserError:
-        raise
-    except Exception as error:  # of the hub's HTTP client, which differs between its versions
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{model.name}: {model.hub} could not be downloaded: {reason}") from None
 
 
 def _download(model: Model, hub: str, revision: str | None) -> str:
     from huggingface_hub import HfApi, constants, snapshot_download
 
     info = HfApi().model_info(hub, revision=revision, files_metadata=True)
-    sizes = {s.rfilename: s.size or 0 for s in info.siblings or () if _wanted(s.rfilename)}
+    sizes = {s.rfilename: s.size or 0 for s in info.siblings or () if wanted(s.rfilename)}
     if not any(name.endswith(".safetensors") for name in sizes):
         raise UserError(
             f"{model.name}: {hub} has no safetensors; pickle checkpoints are not loaded"
@@ -258,13 +242,8 @@ def _missing(model: Model) -> str:
 def _stats(folder: Path) -> Iterator[tuple[Path, Any]]:
     if folder.is_dir():
         for file in sorted(folder.iterdir()):
-            if file.is_file() and _wanted(file.name):
+            if file.is_file() and wanted(file.name):
                 yield file, file.stat()
-
-
-def _wanted(name: str) -> bool:
-    """Whether an engine reads it: not what some repositories hold a second time in other forms."""
-    return name.endswith(_SUFFIXES) and "/" not in name and not name.startswith("consolidated")
 
 
 def _is_complete(folder: Path) -> bool:
