@@ -4,20 +4,20 @@ from collections.abc import Iterator
 
 from evalpack.errors import UserError
 from evalpack.models import Model
+from evalpack.plan.cost import OVERHEAD_BYTES, Settings, kv_bytes_each, kv_room
 from evalpack.plan.hardware import Device
+from evalpack.plan.workload import Workload
 
 UTILIZATION = 0.90
 """Share of a GPU's memory that vLLM may take."""
-OVERHEAD_BYTES = 2_500_000_000
-"""Activations, CUDA context and buffers on each GPU."""
-PROMPT_TOKENS = 256
-"""A generous prompt; the moral ratings have 126 tokens in the mean."""
 FULL_BATCH = 96
 """Requests decoded together. An A100 computes for about 115 of them while it reads the weights
 once; with many fewer it mostly reads, and twice the GPUs would do more than twice the work."""
 
 _SHAPE = ("weight_bytes", "layers", "attention_heads", "kv_heads", "head_size")
 _LARGEST = 64
+_SHORTEST = 512
+"""Tokens of the shortest context that is worth offering."""
 
 
 def utilization(model: Model) -> float:
@@ -39,37 +39,31 @@ def tp_sizes(model: Model, count: int) -> Iterator[int]:
 
 def kv_tokens(model: Model, gpu: Device, tp: int) -> int:
     """Tokens that the KV cache holds at this tensor parallel size; negative: weights do not fit."""
-    weight_bytes, kv_heads = model.weight_bytes or 0, model.kv_heads or 1
-    room = utilization(model) * gpu.memory - weight_bytes / tp - OVERHEAD_BYTES
-    heads_each = max(1, kv_heads // tp)
-    return int(room // (model.kv_bytes_per_token / kv_heads * heads_each))
+    room = kv_room(model, gpu, Settings(tp=tp, utilization=utilization(model)))
+    return int((room or 0.0) // kv_bytes_each(model, tp))
 
 
-def full_batch_tokens(output_tokens: int) -> int:
+def full_batch_tokens(work: Workload) -> int:
     """KV tokens of a full batch: its requests are half way through their answers in the mean."""
-    return FULL_BATCH * (PROMPT_TOKENS + output_tokens // 2)
+    requests = max(1, min(FULL_BATCH, work.requests))
+    return int(requests * (work.prompt_tokens + work.output_tokens / 2))
 
 
-def smallest_tp(
-    model: Model,
-    gpu: Device,
-    count: int,
-    *,
-    max_model_len: int | None = None,
-    output_tokens: int = 512,
-) -> int:
-    """The tensor parallel size to run a model with.
+def able_sizes(
+    model: Model, gpu: Device, count: int, work: Workload, *, longest: int | None = None
+) -> list[int]:
+    """The tensor parallel sizes to choose from, the smallest first.
 
-    `model.tensor_parallel_size` if it is set and fits, else the smallest power of two whose KV
-    cache holds a full batch. Where none up to `count` does, the widest that can run at all, which
-    takes a KV cache for one request of `max_model_len` tokens.
+    From the smallest on which the model runs at all (its KV cache holds the longest request) to the
+    smallest whose KV cache holds a full batch: wider ones communicate more and save nothing, and
+    replicas use more GPUs better. If the model says `tensor_parallel_size`, that one alone.
 
     Args:
         model: with the shape of its checkpoint.
         gpu: the type of every GPU.
         count: GPUs there are.
-        max_model_len: longest request in tokens.
-        output_tokens: most tokens of one answer.
+        work: what the model is asked.
+        longest: tokens of the longest request; default: that of `work`.
 
     Raises:
         UserError: naming the model, the bytes it needs and what would fit.
@@ -79,19 +73,21 @@ def smallest_tp(
         _check_chosen(model, chosen, count)
     missing = [key for key in _SHAPE if getattr(model, key) is None]
     if missing and chosen is not None:
-        return chosen  # the user knows what the entry does not say
+        return [chosen]  # the user knows what the entry does not say
     if missing:
         raise UserError(
             f"config/models.yaml: {model.name}: {', '.join(missing)} must be given to plan its GPUs"
-            " (they are in the model's config.json), or else tensor_parallel_size"
+            " (they are in the model's config.json; `evalpack add` reads them), or else"
+            " tensor_parallel_size"
         )
-    longest = max_model_len or 1
+    longest = longest if longest is not None else work.longest
     sizes = [chosen] if chosen is not None else list(tp_sizes(model, count))
     able = [tp for tp in sizes if kv_tokens(model, gpu, tp) >= longest]
     if not able:
         raise UserError(_too_large(model, gpu, sizes[-1], longest))
-    full = full_batch_tokens(output_tokens)
-    return next((tp for tp in able if kv_tokens(model, gpu, tp) >= full), able[-1])
+    full = full_batch_tokens(work)
+    holding = next((tp for tp in able if kv_tokens(model, gpu, tp) >= full), able[-1])
+    return [tp for tp in able if tp <= holding]
 
 
 def _check_chosen(model: Model, tp: int, count: int) -> None:
@@ -108,7 +104,7 @@ def _check_chosen(model: Model, tp: int, count: int) -> None:
 
 
 def _too_large(model: Model, gpu: Device, tp: int, longest: int) -> str:
-    """Why a model does not run on `tp` GPUs, and what to do about it."""
+    """Why a model does not run on `tp` GPUs, and what to do about it, the nearest thing first."""
     usable = utilization(model) * gpu.memory
     needed = (model.weight_bytes or 0) / tp + OVERHEAD_BYTES
     tokens = kv_tokens(model, gpu, tp)
@@ -117,7 +113,7 @@ def _too_large(model: Model, gpu: Device, tp: int, longest: int) -> str:
         f" weights take {_gb(needed)} of the {_gb(usable)} usable on each GPU"
     )
     mends = []
-    if tokens >= 512:
+    if tokens >= _SHORTEST:
         problem += (
             f", which leaves a KV cache of {tokens} tokens, not the {longest} of max_model_len"
         )

@@ -51,7 +51,7 @@ def prepare(
     key = sidecar_key(path, template=template, limit=limit, columns=columns, templates=templates)
     output.parent.mkdir(parents=True, exist_ok=True)
     with Spool(output.parent) as spool:
-        form, rows = _begin(source, template, columns, templates)
+        form, rows = begin(source, template, columns, templates)
         tally = _read(source, rows, form, limit, spool)
         _check_whole(source, form, columns, tally, spool, whole=tally.samples != limit)
         report = summarise(source, form, tally)
@@ -63,7 +63,7 @@ def prepare(
     return report
 
 
-def _begin(
+def begin(
     source: Source, template: str | None, columns: Mapping[str, str], templates: Path
 ) -> tuple[Form, Iterator[tuple[int, dict[str, Any]]]]:
     """Choose the form by the first row, and give all rows back, the first one included."""
