@@ -1,32 +1,148 @@
-"""In what order jobs start: the widest first, then the longest."""
+"""What runs when, and where: Snakemake's greedy scheduler, simulated.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+Snakemake's greedy scheduler starts, whenever a job ends, the ready jobs of highest priority that
+fit into the free GPUs, one after the other. It fills what a job too wide leaves, and reserves
+nothing for it. All generate jobs are ready from the start.
+"""
 
-
-class Job(Protocol):
-    """What ordering looks at."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def gpus(self) -> int: ...
-    @property
-    def estimated_seconds(self) -> float: ...
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 
-J = TypeVar("J", bound=Job)
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One shard of a model: the GPUs it takes, and for how long (seconds).
 
-
-def widest_then_longest(jobs: Iterable[J]) -> list[J]:
-    """Jobs in the order to start them; equal ones stay as they came.
-
-    A wide job needs several GPUs free at once: put off, it leaves them idle one after the other. A
-    long job started last runs alone.
+    `start` is what passes before its first request: imports, loading, compiling.
     """
-    return sorted(jobs, key=lambda job: (-job.gpus, -job.estimated_seconds))
+
+    model: str
+    shard: int
+    shards: int
+    gpus: int
+    start: float
+    generate: float
+    priority: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the job holds its GPUs."""
+        return self.start + self.generate
 
 
-def priorities(ordered: Sequence[Job]) -> Mapping[str, int]:
-    """Snakemake priorities by name: the first job has the highest, the last has 1."""
-    return {job.name: len(ordered) - index for index, job in enumerate(ordered)}
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A job with the second at which it begins, and the GPUs (from 0) it is shown on."""
+
+    job: Job
+    begin: float
+    devices: tuple[int, ...]
+
+    @property
+    def end(self) -> float:
+        """Second at which the job ends."""
+        return self.begin + self.job.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """All jobs of a run on its GPUs, in the order in which they begin."""
+
+    gpus: int
+    placed: tuple[Placed, ...]
+
+    @property
+    def makespan(self) -> float:
+        """Seconds from the first job's begin to the last one's end."""
+        return max((place.end for place in self.placed), default=0.0)
+
+    @property
+    def gpu_seconds(self) -> float:
+        """Seconds that jobs hold GPUs, summed over GPUs."""
+        return sum(place.job.gpus * place.job.seconds for place in self.placed)
+
+    @property
+    def busy_share(self) -> float:
+        """Share of all GPUs' time until the end in which a job holds them."""
+        return self.gpu_seconds / (self.gpus * self.makespan) if self.makespan else 0.0
+
+    @property
+    def generating_share(self) -> float:
+        """Share of all GPUs' time until the end in which tokens are made."""
+        made = sum(place.job.gpus * place.job.generate for place in self.placed)
+        return made / (self.gpus * self.makespan) if self.makespan else 0.0
+
+
+def simulate(jobs: Iterable[Job], gpus: int) -> Schedule:
+    """Run jobs as Snakemake's greedy scheduler does: by priority, then in the order given.
+
+    Args:
+        jobs: none wider than `gpus`.
+        gpus: GPUs there are.
+
+    Raises:
+        ValueError: for a job wider than all GPUs, which would wait for ever.
+    """
+    ordered = sorted(jobs, key=lambda job: -job.priority)
+    free = list(range(gpus))
+    running: list[tuple[float, int, tuple[int, ...]]] = []
+    placed: list[Placed] = []
+    for index, begin in begins([(job.gpus, job.seconds) for job in ordered], gpus):
+        while running and running[0][0] <= begin:
+            _, _, devices = heapq.heappop(running)
+            free = sorted([*free, *devices])
+        job = ordered[index]
+        devices = _take(free, job.gpus)
+        heapq.heappush(running, (begin + job.seconds, index, devices))
+        placed.append(Placed(job, begin, devices))
+    return Schedule(gpus, tuple(placed))
+
+
+def begins(jobs: Sequence[tuple[int, float]], gpus: int) -> Iterator[tuple[int, float]]:
+    """When each job begins, in the order in which they do.
+
+    Args:
+        jobs: (GPUs, seconds) of each, the one of highest priority first.
+        gpus: GPUs there are.
+
+    Yields:
+        The index of a job, and the second at which it begins.
+
+    Raises:
+        ValueError: for a job wider than all GPUs.
+    """
+    # Of the jobs of one width only the first can be next: a queue a width, in order of priority.
+    queues: dict[int, list[int]] = {}
+    for index in range(len(jobs) - 1, -1, -1):
+        queues.setdefault(jobs[index][0], []).append(index)
+    if queues and max(queues) > gpus:
+        raise ValueError("a job is wider than all GPUs together")
+    free, now = gpus, 0.0
+    running: list[tuple[float, int]] = []
+    while queues:
+        while heads := [queue[-1] for width, queue in queues.items() if width <= free]:
+            index = min(heads)
+            width, seconds = jobs[index]
+            queue = queues[width]
+            queue.pop()
+            if not queue:
+                del queues[width]
+            free -= width
+            heapq.heappush(running, (now + seconds, width))
+            yield index, now
+        now = running[0][0]
+        while running and running[0][0] <= now:
+            free += heapq.heappop(running)[1]
+
+
+def _take(free: list[int], count: int) -> tuple[int, ...]:
+    """Take `count` of the free GPUs, side by side where some are: neighbours share NVLink."""
+    for first in range(0, len(free) - count + 1):
+        if free[first] % count == 0 and free[first + count - 1] - free[first] == count - 1:
+            break
+    else:
+        first = 0
+    devices = tuple(free[first : first + count])
+    del free[first : first + count]
+    return devices

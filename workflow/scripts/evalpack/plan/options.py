@@ -1,0 +1,142 @@
+"""The ways in which one model could be run: tensor parallel sizes, shards, engine settings."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from evalpack.models import Model
+from evalpack.plan.cost import Cost, Settings, Storage, job_cost
+from evalpack.plan.hardware import Device
+from evalpack.plan.schedule import Job
+from evalpack.plan.workload import Workload
+
+BATCHES = (64, 128, 256, 512, 1024)
+"""Values of `max_num_seqs` that are tried."""
+WORTH = 0.99
+"""A larger batch must take at most this share of a smaller one's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to run a model: `shards` jobs, each on `settings.tp` GPUs at `cost`."""
+
+    shards: int
+    settings: Settings
+    cost: Cost
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of a job."""
+        return self.settings.tp
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a job."""
+        return self.cost.seconds
+
+    @property
+    def area(self) -> float:
+        """GPU-seconds of all jobs."""
+        return self.shards * self.gpus * self.seconds
+
+    def jobs(self, model: str, priority: int = 0) -> list[Job]:
+        """Its jobs."""
+        cost = self.cost
+        return [
+            Job(model, i + 1, self.shards, self.gpus, cost.start, cost.generate, priority)
+            for i in range(self.shards)
+        ]
+
+
+def options(
+    model: Model,
+    device: Device,
+    work: Workload,
+    storage: Storage,
+    *,
+    sizes: Sequence[int],
+    shards: Iterable[int] | None,
+    gpus: int,
+    utilization: float,
+) -> list[Option]:
+    """The options that can be best for some lineup, the least GPU-seconds first.
+
+    Args:
+        model: the model.
+        device: what it runs on.
+        work: all that it is asked.
+        storage: where its weights come from.
+        sizes: tensor parallel sizes that it fits on.
+        shards: the numbers of shards to choose from; None for all that can run at once.
+        gpus: GPUs there are.
+        utilization: share of a GPU's memory that the engine may take.
+    """
+    found: list[Option] = []
+    for tp in sizes:
+        settings = [
+            _settings(model, device, work, storage, tp, utilization, eager)
+            for eager in _modes(model)
+        ]
+        counts = shards if shards is not None else _counts(min(gpus // tp, max(1, work.requests)))
+        for count in counts:
+            part = _part(work, count)
+            costs = [(job_cost(model, device, part, one, storage), one) for one in settings]
+            cost, chosen = min(costs, key=lambda pair: pair[0].seconds)
+            found.append(Option(count, chosen, cost))
+    return _undominated(found)
+
+
+def _part(work: Workload, shards: int) -> Workload:
+    """The fullest of `shards` parts: keys are dealt by hash, so parts differ by chance."""
+    if shards == 1:
+        return work
+    mean = work.requests / shards
+    return replace(work, requests=math.ceil(mean + math.sqrt(mean * (1 - 1 / shards))))
+
+
+def _counts(most: int) -> list[int]:
+    """Numbers of shards up to `most`: all small ones, then ever wider steps."""
+    counts, count = [], 1
+    while count < most:
+        counts.append(count)
+        count += max(1, count // 4)
+    return [*counts, max(1, most)]
+
+
+def _modes(model: Model) -> tuple[bool, ...]:
+    """Eager or compiled, or what the user said."""
+    chosen = model.engine.get("enforce_eager")
+    return (True, False) if chosen is None else (bool(chosen),)
+
+
+def _settings(
+    model: Model,
+    device: Device,
+    work: Workload,
+    storage: Storage,
+    tp: int,
+    utilization: float,
+    eager: bool,
+) -> Settings:
+    """The settings with the smallest batch that is about as fast as the best."""
+    given = model.engine.get("max_num_seqs")
+    best, least = None, math.inf
+    for size in (int(given),) if given is not None else BATCHES:
+        settings = Settings(tp=tp, max_num_seqs=size, eager=eager, utilization=utilization)
+        seconds = job_cost(model, device, work, settings, storage).seconds
+        if best is None or seconds < least * WORTH:
+            best, least = settings, seconds
+        if size >= work.requests:
+            break
+    assert best is not None  # noqa: S101 - BATCHES is not empty
+    return best
+
+
+def _undominated(found: Sequence[Option]) -> list[Option]:
+    """Without options that another one beats in time, GPU-seconds and width at once."""
+    ordered = sorted(found, key=lambda o: (o.area, o.seconds, o.gpus, o.shards))
+    kept: list[Option] = []
+    for option in ordered:
+        if not any(o.seconds <= option.seconds and o.gpus <= option.gpus for o in kept):
+            kept.append(option)
+    return kept

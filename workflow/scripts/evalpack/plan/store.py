@@ -1,0 +1,45 @@
+"""Plans on disk: those that `evalpack plan` made, by a digest of what they were made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evalpack.atomic import read_json, write_json
+from evalpack.keys import digest
+from evalpack.paths import RunPaths
+from evalpack.plan.plan import SCHEMA_VERSION, Ask, Kept, Plan
+from evalpack.plan.pool import Pool
+
+
+def inputs_digest(asks: Sequence[Ask], pool: Pool, planning: Mapping[str, Any]) -> str:
+    """Digest of all that a plan is made from, but for calibration and earlier plans of the run."""
+    models = [
+        [ask.model.to_json(), asdict(ask.work), ask.max_model_len]
+        for ask in sorted(asks, key=lambda ask: ask.model.slug)
+    ]
+    decisive = {key: planning.get(key) for key in ("shards", "output_tokens", "max_model_len")}
+    return digest(
+        [SCHEMA_VERSION, models, asdict(pool.device), pool.count, asdict(pool.storage), decisive]
+    )
+
+
+def find(folder: Path, inputs: str) -> Plan | None:
+    """The plan that was made from these inputs, if one was."""
+    content = read_json(folder / f"{inputs}.json", default={})
+    return Plan.from_json(content)
+
+
+def save(folder: Path, inputs: str, plan: Plan) -> None:
+    """Keep a plan for the workflow to find."""
+    write_json(folder / f"{inputs}.json", plan.to_json())
+
+
+def kept(paths: RunPaths) -> dict[str, Kept]:
+    """What the run's last plan chose for each model whose jobs have begun, by slug."""
+    models = read_json(paths.plan, default={}).get("models", ())
+    return {
+        job["slug"]: Kept(job["gpus"], job["shards"], job["inputs"])
+        for job in models
+        if job.get("inputs") and paths.begun(job["slug"])
+    }
