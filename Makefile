@@ -3,13 +3,14 @@ PYTHON ?= python3
 ENV ?= $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 DEMO_MODEL := models/smollm2-135m-instruct
 UV_COMPILE = uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help env demo test lint format lock
+.PHONY: help env demo test test-browser lint format lock
 
 help:  ## list these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
 
 env: .venv/.complete  ## make .venv: vLLM for this machine, Snakemake, evalpack (editable), test tools
 
@@ -28,6 +29,10 @@ demo: env $(DEMO_MODEL)  ## evaluate a small real model on a made-up survey, on 
 
 test: env $(DEMO_MODEL)  ## all tests, one of them on real vLLM
 	$(BIN)/pytest
+
+test-browser: env  ## what the plan's page does in a real browser (installs Debian's chromium if it is missing)
+	command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends chromium; }
+	$(BIN)/pytest tests/browser
 
 lint: env  ## what CI checks of style and types
 	$(BIN)/ruff check workflow tests
