@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/stage.smk"
+include: "workflow/rules/pilot.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/parse.smk"
@@ -21,6 +22,7 @@ include: "workflow/rules/collect.smk"
 
 localrules:
     all,
+    pilot,
     stage,
 
 

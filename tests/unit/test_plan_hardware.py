@@ -1,10 +1,10 @@
 """GPU types by any of their names, and estimates of the right size."""
 
 import pytest
+from evalpack.plan.estimate import generation_seconds
 
 from evalpack.errors import UserError
 from evalpack.models import Model
-from evalpack.plan.estimate import generation_seconds
 from evalpack.plan.hardware import GPUS, gpu
 
 LLAMA_8B = Model(

@@ -10,7 +10,7 @@ rule generate:
         RUN.results("generations/{slug}/{i}-of-{n}.parquet"),
     log:
         RUN.log("generate/{slug}/{i}-of-{n}.log"),
-    priority: lambda wildcards: RUN.jobs[wildcards.slug].priority
+    priority: lambda wildcards: RUN.priorities[wildcards.slug][int(wildcards.i) - 1]
     conda:
         RUN.environment
     threads: lambda wildcards: RUN.threads[wildcards.slug]

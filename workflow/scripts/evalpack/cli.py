@@ -2,10 +2,17 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import evalpack
+from evalpack.commands import add, pilot, plan, summary
 from evalpack.errors import UserError
+
+_COMMANDS = {
+    "add": (add, "describe a checkpoint in config/models.yaml, from its own files"),
+    "plan": (plan, "how long a run will take, on which GPUs, in what order; keeps that plan"),
+    "pilot": (pilot, "64 answers of each new model first, for their lengths and its speed"),
+    "summary": (summary, "the table of a finished run, and its files"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,22 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="evalpack", description=evalpack.__doc__)
     parser.add_argument("--version", action="version", version=evalpack.__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    summary = commands.add_parser("summary", help="the table of a finished run, and its files")
-    summary.add_argument("run", type=Path, help="folder of the run, such as results/demo")
+    for name, (module, text) in _COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=text, description=module.__doc__))
     chosen = parser.parse_args(arguments)
     try:
-        _summary(chosen.run)
+        _COMMANDS[chosen.command][0].run(chosen)
     except UserError as error:
         print(f"evalpack: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _summary(run: Path) -> None:
-    from evalpack.paths import RunPaths
-    from evalpack.summary import print_summary
-
-    metadata = RunPaths(run).metadata(run.resolve().name)
-    if not metadata.exists():
-        raise UserError(f"{run} holds no finished run; start one with `snakemake`")
-    print_summary(metadata)

@@ -13,8 +13,11 @@ from evalpack.attempts import Starts, retries
 from evalpack.clock import utc_now
 from evalpack.engines.base import Answer, AnswerError, EngineSpec
 from evalpack.engines.factory import load_engine
+from evalpack.errors import UserError
 from evalpack.jobs import RunSpec
 from evalpack.journal import Journal, JournalWriter, answer_row, stands
+from evalpack.lengths import engine_lengths, longest_request, outgrown
+from evalpack.measuring import Stopwatch
 from evalpack.paths import RunPaths
 from evalpack.progress import Progress
 from evalpack.runlock import current_owner
@@ -47,9 +50,11 @@ class GenerateJob:
         # What is wanted, by key: the limit on the answer, and why there can be none.
         self.max_tokens: dict[str, int] = {}
         self.refusals: dict[str, AnswerError] = {}
+        self._longest = 0
         for ask in asks(self.paths.samples, self.job, self.settings):
             if shards.shard_of(ask.key, of) == index:
                 self.max_tokens[ask.key] = ask.sampling["max_tokens"]
+                self._longest = max(self._longest, longest_request(ask))
                 if ask.refusal is not None:
                     self.refusals[ask.key] = ask.refusal
 
@@ -68,6 +73,25 @@ class GenerateJob:
             given_up = self._generate_unless_hopeless(missing)
         path = self.paths.shard(self.slug, self.index, self.of)
         shards.write(path, self._rows(given_up), settings=self.settings, params=self.params)
+
+    def pilot(self, answers: int) -> None:
+        """Generate a few of the missing answers, for what they tell of speed and lengths.
+
+        They are journalled like all others, so that the run does not ask for them again.
+
+        Args:
+            answers: how many, spread over the samples by chance (keys are digests).
+
+        Raises:
+            UserError: if the weights are not there.
+            EngineFailure: if the engine failed.
+        """
+        if self.without_weights is not None:
+            raise UserError(str(self.without_weights))
+        chosen = sorted(self._missing())[:answers]
+        self._say(f"pilot of {len(chosen)} answers")
+        if chosen:
+            self._generate(chosen, name="pilot")
 
     def _missing(self) -> set[str]:
         """Keys that an engine must answer, after all that earlier jobs left has been used."""
@@ -104,7 +128,7 @@ class GenerateJob:
             return starts.cause
         starts.begin()
         try:
-            self._generate(missing, starts)
+            self._generate(missing, name=f"{self.index}-of-{self.of}", starts=starts)
         except Exception as error:
             reason = (str(error).splitlines() or ["no message"])[0]
             starts.failed(AnswerError(type(error).__name__, reason, permanent=False))
@@ -114,40 +138,67 @@ class GenerateJob:
             return starts.cause
         return None
 
-    def _generate(self, missing: Collection[str], starts: Starts) -> None:
+    def _generate(
+        self, missing: Collection[str], *, name: str, starts: Starts | None = None
+    ) -> None:
+        """Answer what is missing on one engine, or a second one for requests that outgrow it."""
         total = len(self.max_tokens)
-        heartbeat = self.paths.heartbeat(self.slug, self.index, self.of)
-        spec = EngineSpec(
-            model=self.job.model,
-            weights=self.folder,
-            tensor_parallel_size=max(1, self.job.gpus),
-            max_model_len=self.job.max_model_len,
-            engine_args=self.job.engine_args,
-        )
+        watch = Stopwatch(self.job, self.spec.hardware["gpu_type"])
+        left = set(missing)
         with (
-            Progress(heartbeat, self.label, total, total - len(missing)) as progress,
+            Progress(
+                self.paths.heartbeat(self.slug, name), self.label, total, total - len(missing)
+            ) as progress,
             JournalWriter(self.paths.journal(self.slug), self.settings) as journal,
-            self._devices(progress),
+            self._devices(progress, watch),
         ):
-            progress.phase("loading")
-            engine = load_engine(spec)
-            try:
-                progress.phase("generating")
-                for answer in engine.generate(ask.request() for ask in self._asks(missing)):
-                    journal.append(self._row(answer, engine.env_id, engine.evaluation_type))
+            for length in engine_lengths(self.job, self._longest):
+                for answer in self._answers(left, length, progress, watch):
+                    left.discard(answer.key)
+                    journal.append(self._row(answer, watch.env_id, watch.evaluation_type))
                     progress.answered(answer.completion_tokens or 0)
-                    if answer.error is None:
+                    watch.answered(answer)
+                    if answer.error is None and starts is not None:
                         starts.progressed()
-            finally:
-                engine.close()
+                if not left:
+                    break
+        if self.job.gpus:
+            watch.write(self.paths.measured(self.slug, name), f"{self.spec.run}/{self.slug}/{name}")
+
+    def _answers(
+        self, keys: Collection[str], length: int | None, progress: Progress, watch: Stopwatch
+    ) -> Iterator[Answer]:
+        """The answers of an engine that takes requests of `length` tokens; not those too long for it."""
+        progress.phase("loading")
+        engine = load_engine(
+            EngineSpec(
+                model=self.job.model,
+                weights=self.folder,
+                tensor_parallel_size=max(1, self.job.gpus),
+                max_model_len=length,
+                engine_args=self.job.engine_args,
+            )
+        )
+        watch.loaded(engine)
+        try:
+            progress.phase("generating")
+            requests = (watch.asked(ask).request() for ask in self._asks(keys))
+            for answer in engine.generate(requests):
+                if not outgrown(
+                    answer, length, self.job.max_model_len, self.max_tokens[answer.key]
+                ):
+                    yield answer
+        finally:
+            engine.close()
 
     @contextmanager
-    def _devices(self, progress: Progress) -> Iterator[None]:
+    def _devices(self, progress: Progress, watch: Stopwatch) -> Iterator[None]:
         """The job's GPUs, or the machine's one CPU slot; a server elsewhere needs neither."""
         if self.job.gpus == 0:
             yield
             return
         progress.phase("waiting")
+        watch.waiting()
         with leases.acquire(
             self.job.gpus,
             self.label,
@@ -155,6 +206,7 @@ class GenerateJob:
             max_wait=self.spec.config["planning"]["max_wait"],
             log=self._say,
         ) as lease:
+            watch.leased()
             os.environ.update(lease.environment())
             yield
 

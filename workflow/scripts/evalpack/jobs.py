@@ -14,7 +14,7 @@ from evalpack.atomic import read_json, write_json
 from evalpack.errors import UserError
 from evalpack.models import Model
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,25 @@ class ModelJob:
 
     model: Model
     askings: tuple[Asking, ...]
+    slug: str = ""
     gpus: int = 1
     shards: int = 1
-    priority: int = 0
-    estimated_seconds: float | None = None
+    priorities: tuple[int, ...] = ()
+    """Snakemake's, shard by shard."""
+    predicted: Mapping[str, Any] = field(default_factory=dict)
+    """What the plan expects of one of its jobs: seconds to start and to generate, batch, bytes."""
     max_model_len: int | None = None
+    """Longest request in tokens, as configured; engines are started with what is needed of it."""
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    inputs: str = ""
+    """Digest of what GPUs and shards were chosen from: while it holds, they stay."""
     params: str = ""
     """`params_digest` as Snakemake's main process saw it; jobs elsewhere must not differ."""
+
+    @property
+    def priority(self) -> int:
+        """The priority of its first job."""
+        return max(self.priorities, default=1)
 
     def settings_digest(self, weights: str) -> str:
         """Digest of what decides this model's answers whatever is asked.
@@ -94,6 +105,8 @@ class RunSpec:
     config: Mapping[str, Any]
     retries: int = 0
     """How often Snakemake starts a failed job again."""
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    """What the plan comes to as a whole: makespan and bounds in seconds, and how it was found."""
 
     def job(self, slug: str) -> ModelJob:
         """The job of the model whose file name is `slug`."""
@@ -119,8 +132,16 @@ class RunSpec:
                     **job,
                     "model": Model.from_mapping(job["model"]),
                     "askings": tuple(Asking(**asking) for asking in job["askings"]),
+                    "priorities": tuple(job["priorities"]),
                 }
             )
             for job in value["models"]
         )
-        return cls(value["run"], models, value["hardware"], value["config"], value["retries"])
+        return cls(
+            value["run"],
+            models,
+            value["hardware"],
+            value["config"],
+            value["retries"],
+            value["plan"],
+        )

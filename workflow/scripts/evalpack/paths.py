@@ -13,6 +13,9 @@ class RunPaths:
         self.samples_report = run_dir / "samples.json"
         self.lock = run_dir / "run.lock"
         self.retries = run_dir / "retries.json"
+        self.planning = run_dir / "plan"
+        self.plans = self.planning / "cache"
+        self.planned_samples = self.planning / "samples.json"
         self.quality = run_dir / "quality.json"
         self.judge_ready = run_dir / "judge_ready"
 
@@ -32,13 +35,27 @@ class RunPaths:
         """Shard `index` (from 1) of `shards`."""
         return self.generations(slug) / f"{index}-of-{shards}.parquet"
 
-    def heartbeat(self, slug: str, index: int, shards: int) -> Path:
-        """Where a running job tells how far it is."""
-        return self.run / "heartbeat" / slug / f"{index}-of-{shards}.json"
+    def heartbeat(self, slug: str, job: str) -> Path:
+        """Where a running job (`<i>-of-<n>`, or `pilot`) tells how far it is."""
+        return self.run / "heartbeat" / slug / f"{job}.json"
 
     def starts(self, slug: str, index: int, shards: int) -> Path:
         """Note of a job's starts."""
         return self.run / "starts" / slug / f"{index}-of-{shards}.json"
+
+    def begun(self, slug: str) -> bool:
+        """Whether a generate job of the model has ever begun."""
+        return any(
+            folder.is_dir() for folder in (self.generations(slug), self.run / "starts" / slug)
+        )
+
+    def pilot(self, slug: str) -> Path:
+        """What a model's pilot measured."""
+        return self.run / "pilot" / f"{slug}.json"
+
+    def measured(self, slug: str, job: str) -> Path:
+        """What a finished job measured: times and lengths, for calibration."""
+        return self.run / "measured" / slug / f"{job}.json"
 
     def merged(self, slug: str) -> Path:
         """One model's raw answers, joined to their samples."""

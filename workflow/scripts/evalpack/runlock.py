@@ -85,6 +85,14 @@ def current_owner(path: Path) -> str:
     return str(owner["token"]) if owner else ""
 
 
+def alive(path: Path) -> bool:
+    """Whether a workflow works on the run; on another machine, whether its heartbeat was there."""
+    owner = read_json(path)
+    if owner is None:
+        return False
+    return owner["host"] != processes.identity()["host"] or _lives(owner, path)
+
+
 def _lives(owner: dict[str, Any], path: Path) -> bool:
     here = processes.identity()
     if owner["host"] == here["host"]:

@@ -11,17 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalpack import attempts, config, extract, keys, leases, processes, weights
+from evalpack import attempts, config, extract, keys, leases, pilot, processes, weights
 from evalpack.atomic import sweep
 from evalpack.build import build
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
 from evalpack.paths import RunPaths
+from evalpack.plan import calibration
+from evalpack.project import MODELS_YAML
 from evalpack.runlock import RunLock
 from evalpack.samples import resolve_template
 from evalpack.summary import print_summary
 
-MODELS_YAML = Path("config/models.yaml")
 PARALLEL_DOWNLOADS = 2
 
 
@@ -42,6 +43,7 @@ class WorkflowRun:
             slug: [str(self.paths.shard(slug, i + 1, job.shards)) for i in range(job.shards)]
             for slug, job in self.jobs.items()
         }
+        self.priorities = {slug: job.priorities for slug, job in self.jobs.items()}
         self._lock = RunLock(self.paths.lock)
         self._started = time.time()
 
@@ -86,6 +88,7 @@ class WorkflowRun:
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""
         leases.clean_up()
+        calibration.gather(self.config.results)
         self._lock.release()
         metadata = self.paths.metadata(self.config.run)
         if metadata.exists() and metadata.stat().st_mtime >= self._started:
@@ -124,6 +127,16 @@ class WorkflowRun:
     def all_responses(self) -> list[str]:
         """Response files in the order of the lineup."""
         return [str(self.paths.responses(slug)) for slug in self.jobs]
+
+    @property
+    def all_pilots(self) -> list[str]:
+        """What pilots of all models on GPUs measured."""
+        return [str(self.paths.pilot(slug)) for slug, job in self.jobs.items() if job.gpus]
+
+    @property
+    def pilot_answers(self) -> int:
+        """Answers that a pilot asks for."""
+        return pilot.ANSWERS
 
     @property
     def all_weights(self) -> list[str]:

@@ -1,0 +1,62 @@
+"""`evalpack pilot`: a few answers of each model first, for what they tell of lengths and speed."""
+
+import argparse
+import subprocess
+import sys
+
+from rich.console import Console
+
+from evalpack import project
+from evalpack.build import needed
+from evalpack.commands.plan import add_config_arguments
+from evalpack.errors import UserError
+from evalpack.paths import RunPaths
+from evalpack.plan import calibration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="names from the config; default: those of which nothing was measured on these GPUs",
+    )
+    add_config_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the pilots through Snakemake, packed onto the GPUs like all jobs."""
+    settings = project.load(arguments.configfile)
+    needs = needed(settings, arguments.gpus)
+    local = {ask.model.name: ask.model for ask in needs.asks if ask.model.backend != "openai"}
+    history = calibration.load(
+        settings.results, needs.pool.device, needs.pool.storage, local.values()
+    )
+    unknown = [name for name in arguments.models if name not in local]
+    if unknown:
+        raise UserError(
+            f"{', '.join(unknown)}: not among the models of this configuration that run here;"
+            f" there are {', '.join(local)}"
+        )
+    chosen = arguments.models or [name for name, model in local.items() if not history.of(model)]
+    console = Console(highlight=False)
+    if not chosen:
+        console.print("Every model was measured on these GPUs before; name those to pilot anew.")
+        return
+    paths = RunPaths(settings.run_dir)
+    for name in arguments.models:  # named ones are asked again
+        paths.pilot(local[name].slug).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "snakemake"]
+    if arguments.configfile:
+        command += ["--configfile", *map(str, arguments.configfile)]
+    if arguments.gpus is not None:
+        command += ["--resources", f"gpu={arguments.gpus}"]
+    targets = [str(paths.pilot(local[name].slug)) for name in chosen]
+    console.print(f"Pilot of {', '.join(chosen)}")
+    done = subprocess.run([*command, "--", *targets], check=False)
+    if done.returncode:
+        raise UserError(
+            "a pilot failed (above is why); the others are measured, and the same command tries it again"
+        )
+    console.print("Measured. `evalpack plan --calibrated` plans with it.")

@@ -1,0 +1,92 @@
+"""What a generate job measures of itself, for plans to come."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+
+from evalpack.asks import Ask
+from evalpack.atomic import write_json
+from evalpack.clock import utc_now
+from evalpack.engines.base import Answer, Engine
+from evalpack.jobs import ModelJob
+from evalpack.plan.calibration import SCHEMA_VERSION, Measurement, source_of
+
+
+class Stopwatch:
+    """Times of one job's phases, and the lengths of what was asked and answered.
+
+    Start-up is counted from the start of the process, without the wait for GPUs.
+    """
+
+    def __init__(self, job: ModelJob, gpu_type: str | None) -> None:
+        self._job, self._gpu_type = job, gpu_type or "CPU"
+        self._born = psutil.Process().create_time()
+        self._waited = 0.0
+        self._wait_began = self._born
+        self._ready: float | None = None
+        self._last: float | None = None
+        self._engines = 0
+        self._requests = self._characters = self._prompt_tokens = self._output_tokens = 0
+        self._asked: dict[str, int] = {}
+        self.env_id = self.evaluation_type = ""
+
+    def waiting(self) -> None:
+        """The wait for GPUs begins."""
+        self._wait_began = time.time()
+
+    def leased(self) -> None:
+        """The wait for GPUs is over."""
+        self._waited += time.time() - self._wait_began
+
+    def loaded(self, engine: Engine) -> None:
+        """An engine is ready for requests."""
+        self.env_id, self.evaluation_type = engine.env_id, engine.evaluation_type
+        self._engines += 1
+        self._ready = self._ready or time.time()
+
+    def asked(self, ask: Ask) -> Ask:
+        """Note a request on its way to the engine."""
+        texts = [ask.prompt or "", *(message["content"] for message in ask.messages or ())]
+        self._asked[ask.key] = sum(map(len, texts))
+        return ask
+
+    def answered(self, answer: Answer) -> None:
+        """Note an answer."""
+        characters = self._asked.pop(answer.key, 0)
+        if answer.error is None and answer.completion_tokens is not None:
+            self._requests += 1
+            self._characters += characters
+            self._prompt_tokens += answer.prompt_tokens or 0
+            self._output_tokens += answer.completion_tokens
+            self._last = time.time()
+
+    def write(self, path: Path, job: str) -> None:
+        """Leave the measurement; none if nothing was answered, or two engines took part.
+
+        Args:
+            path: where to.
+            job: what tells it from all others (`Measurement.job`).
+        """
+        if self._ready is None or self._last is None or self._engines > 1:
+            return
+        given = self._job.engine_args
+        one = Measurement(
+            job=job,
+            model=self._job.model.name,
+            source=source_of(self._job.model),
+            gpu_type=self._gpu_type,
+            gpus=self._job.gpus,
+            eager=bool(given.get("enforce_eager", False)),
+            max_num_seqs=given.get("max_num_seqs"),
+            requests=self._requests,
+            prompt_characters=self._characters,
+            prompt_tokens=self._prompt_tokens,
+            output_tokens=self._output_tokens,
+            max_tokens=max(asking.max_tokens for asking in self._job.askings),
+            start=round(self._ready - self._born - self._waited, 3),
+            generate=round(self._last - self._ready, 3),
+            finished=utc_now(),
+        )
+        write_json(path, {"schema_version": SCHEMA_VERSION, **asdict(one)})

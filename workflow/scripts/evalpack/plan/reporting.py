@@ -1,0 +1,107 @@
+"""From a plan to its report: the rows, the totals, and what the reader must know."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evalpack.build import Needs
+from evalpack.plan.calibration import Calibration
+from evalpack.plan.plan import ModelPlan, Plan
+from evalpack.plan.report import ModelRow, PlanReport, size_label
+from evalpack.plan.schedule import Schedule
+
+
+def report(
+    run: str, plan: Plan, needs: Needs, hardware: Mapping[str, Any], calibration: Calibration
+) -> PlanReport:
+    """What a plan comes to.
+
+    Args:
+        run: name of the run.
+        plan: the plan.
+        needs: what it was made from.
+        hardware: the section of the config, for the price.
+        calibration: what the plan was made with.
+    """
+    schedule = plan.schedule
+    asks = {ask.model.slug: ask for ask in needs.asks}
+    rows = [
+        _row(model, asks[model.slug].model.weight_bytes, asks[model.slug].work.requests, schedule)
+        for model in plan.models
+        if model.gpus
+    ]
+    return PlanReport(
+        run=run,
+        gpu_type=plan.gpu_type or "CPU",
+        gpu_memory=needs.pool.device.memory,
+        gpus=plan.gpus,
+        rows=rows,
+        schedule=schedule,
+        one_at_a_time=plan.one_at_a_time,
+        phases=plan.phases,
+        lower_bound=plan.lower_bound,
+        solved_by=plan.solved_by,
+        price=hardware.get("price_per_gpu_hour"),
+        currency=hardware["currency"],
+        notes=list(_notes(plan, needs, calibration)),
+    )
+
+
+def _row(model: ModelPlan, weight_bytes: int | None, requests: int, schedule: Schedule) -> ModelRow:
+    placed = [place for place in schedule.placed if place.job.model == model.name]
+    return ModelRow(
+        model=model.name,
+        slug=model.slug,
+        size=size_label(weight_bytes),
+        weight_bytes=weight_bytes,
+        gpus=model.gpus,
+        shards=model.shards,
+        weights_each=model.cost.weight_bytes,
+        kv_each=model.cost.kv_bytes,
+        other_each=model.cost.other_bytes,
+        batch=model.cost.batch,
+        requests=requests,
+        start=model.cost.start,
+        generate=model.cost.generate,
+        begin=min(place.begin for place in placed),
+        finish=max(place.end for place in placed),
+        engine_args=model.engine_args,
+    )
+
+
+def _notes(plan: Plan, needs: Needs, calibration: Calibration) -> Iterator[str]:
+    samples, asks = needs.samples, needs.asks
+    most, least = (pick(ask.work.requests for ask in asks) for pick in (max, min))
+    count = (
+        f"{samples.samples:,} samples" if samples.exact else f"about {samples.samples:,} samples"
+    )
+    generations = f"{most:,}" if most == least else f"{least:,} to {most:,}"
+    shared = (
+        "; equal prompts at temperature 0 are generated once" if least < samples.samples else ""
+    )
+    yield f"{count} make {generations} generations a model{shared}."
+    unmeasured = [
+        a.model.name for a in asks if a.model.backend != "openai" and not calibration.of(a.model)
+    ]
+    limits = any(a.work.output_tokens >= a.work.most_output for a in asks)
+    if limits and unmeasured:
+        yield (
+            "Answers are taken to be as long as max_tokens allows; `evalpack pilot`, or"
+            " planning.output_tokens, makes the times truer."
+        )
+    if calibration.measurements:
+        jobs, own = len(calibration.measurements), len(asks) - len(unmeasured)
+        yield f"Times are calibrated by {jobs} finished jobs; {own} models by jobs of their own."
+    if plan.gpu_type is not None:
+        yield (
+            "The first job ever on a machine starts about 40 s later, and the first of each further"
+            " architecture about 20 s: vLLM builds kernels and looks into the model."
+        )
+    unknown = [m.name for m in plan.models if m.gpus and not m.cost.generate]
+    if unknown:
+        yield (
+            f"Nothing is known of the speed of {', '.join(unknown)}: weight_bytes and"
+            " active_parameters are missing in config/models.yaml."
+        )
+    elsewhere = [model.name for model in plan.models if not model.gpus]
+    if elsewhere:
+        yield f"On servers elsewhere, and in no GPU's time: {', '.join(elsewhere)}."
