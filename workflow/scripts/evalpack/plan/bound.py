@@ -7,9 +7,11 @@ import numpy.typing as npt
 
 from evalpack.plan.options import Option
 
-_STEP = 1.005
-_REACH = 2.0
-"""Makespans are tried from the first bound to so many times it, in such steps."""
+_COARSE, _FINE = 1.02, 1.004
+_REACH = 1.8
+"""Makespans are tried from the first bound to so many times it in coarse steps, then in fine ones."""
+_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 8.0)
+_EXACT = 1 + 1e-9
 
 Array = npt.NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -23,9 +25,10 @@ def lower_bound(lineup: Sequence[Sequence[Option]], gpus: int) -> float:
     any full bin sums to 1 at most) the sum of width · u(seconds / M) over all jobs must stay within
     the number of GPUs; taking each model's cheapest option can only make it smaller. With u(x) = x
     that is the GPU-seconds; others count how many long jobs a GPU can hold one after the other
-    (Fekete and Schepers 2001, New classes of fast lower bounds for bin packing problems). The same
-    holds for the models that need jobs at least w wide, on the ⌊gpus/w⌋ · w GPUs such jobs can fill.
-    The bound is the largest M for which one of them fails.
+    (Fekete and Schepers 2001, New classes of fast lower bounds for bin packing problems). Jobs at
+    least w wide must moreover fit onto the ⌊gpus/w⌋ · w GPUs that such jobs can fill; where a model
+    could take narrower ones at more GPU-seconds, the two conditions are weighed against each other
+    (a Lagrangian bound, for a few weights). The bound is the largest M for which one of them fails.
 
     Args:
         lineup: the options of each model; tensor parallel sizes are powers of two.
@@ -38,11 +41,11 @@ def lower_bound(lineup: Sequence[Sequence[Option]], gpus: int) -> float:
     low = max(min(option.seconds for option in found) for found in models)
     high = sum(min(option.area for option in found) for found in models) + low
     low = _bisect(lambda seconds: options.possible(seconds, (_area,)), low, high)
-    candidates = low * _STEP ** np.arange(int(np.log(_REACH) / np.log(_STEP)))
     functions = tuple(_functions())
-    for seconds in candidates[::-1]:
-        if not options.possible(float(seconds), functions):
-            return float(seconds)
+    for step, reach in ((_COARSE, _REACH), (_FINE, _COARSE)):
+        tried = low * step ** np.arange(1, int(np.log(reach) / np.log(step)) + 1)
+        failed = (float(m) for m in tried[::-1] if not options.possible(float(m), functions))
+        low = max(low, next(failed, low))
     return low
 
 
@@ -60,22 +63,28 @@ class _Options:
                 self.seconds[row, column] = option.seconds
                 self.widths[row, column] = option.shards * option.gpus
                 self.gpus_each[row, column] = option.gpus
+        # Jobs at least so wide, and the GPUs that they can fill at once where those are not all.
+        self.classes = [
+            (self.gpus_each >= width, gpus // width * width)
+            for width in sorted(set(self.gpus_each.flat) - {0})
+            if gpus % width
+        ]
 
     def possible(self, seconds: float, functions: Sequence[Function]) -> bool:
         """Whether none of the functions rules out a makespan of so many seconds."""
         fits = self.seconds <= seconds
         if not fits.any(axis=1).all():
             return False
-        narrowest = np.where(fits, self.gpus_each, self.gpus + 1).min(axis=1)
         share = np.where(fits, self.seconds / seconds, 0.0)
         for function in functions:
-            needs = np.where(fits, self.widths * function(share), np.inf).min(axis=1)
-            width = 1
-            while width <= self.gpus:
-                room = self.gpus // width * width
-                if needs[narrowest >= width].sum() > room * (1 + 1e-9):
-                    return False
-                width *= 2
+            needs = np.where(fits, self.widths * function(share), np.inf)
+            if needs.min(axis=1).sum() > self.gpus * _EXACT:
+                return False
+            for wide, room in self.classes:
+                for weight in _WEIGHTS:
+                    weighed = (needs * np.where(wide, 1 + weight, 1.0)).min(axis=1).sum()
+                    if weighed > (self.gpus + weight * room) * _EXACT:
+                        return False
         return True
 
 

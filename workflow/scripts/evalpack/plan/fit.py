@@ -1,6 +1,7 @@
 """Does a model fit: tensor parallel sizes, memory per GPU, and room for the KV cache."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from evalpack.errors import UserError
 from evalpack.models import Model
@@ -55,8 +56,9 @@ def able_sizes(
     """The tensor parallel sizes to choose from, the smallest first.
 
     From the smallest on which the model runs at all (its KV cache holds the longest request) to the
-    smallest whose KV cache holds a full batch: wider ones communicate more and save nothing, and
-    replicas use more GPUs better. If the model says `tensor_parallel_size`, that one alone.
+    smallest whose KV cache holds a full batch: wider ones communicate more and save little, and
+    replicas use more GPUs better. Where one GPU will not do, or requests are too few to fill a batch,
+    twice as many are a choice as well. If the model says `tensor_parallel_size`, that one alone.
 
     Args:
         model: with the shape of its checkpoint.
@@ -84,10 +86,12 @@ def able_sizes(
     sizes = [chosen] if chosen is not None else list(tp_sizes(model, count))
     able = [tp for tp in sizes if kv_tokens(model, gpu, tp) >= longest]
     if not able:
-        raise UserError(_too_large(model, gpu, sizes[-1], longest))
+        raise UserError(_too_large(model, gpu, count, sizes[-1], longest))
     full = full_batch_tokens(work)
     holding = next((tp for tp in able if kv_tokens(model, gpu, tp) >= full), able[-1])
-    return [tp for tp in able if tp <= holding]
+    wider = able[0] > 1 or work.requests < FULL_BATCH
+    most = 2 * holding if wider else holding
+    return [tp for tp in able if tp <= most]
 
 
 def _check_chosen(model: Model, tp: int, count: int) -> None:
@@ -103,7 +107,7 @@ def _check_chosen(model: Model, tp: int, count: int) -> None:
         )
 
 
-def _too_large(model: Model, gpu: Device, tp: int, longest: int) -> str:
+def _too_large(model: Model, gpu: Device, count: int, tp: int, longest: int) -> str:
     """Why a model does not run on `tp` GPUs, and what to do about it, the nearest thing first."""
     usable = utilization(model) * gpu.memory
     needed = (model.weight_bytes or 0) / tp + OVERHEAD_BYTES
@@ -118,13 +122,18 @@ def _too_large(model: Model, gpu: Device, tp: int, longest: int) -> str:
             f", which leaves a KV cache of {tokens} tokens, not the {longest} of max_model_len"
         )
         mends.append(f"set planning.max_model_len to {tokens // 256 * 256} or less")
+    roomy = replace(model, engine={**model.engine, "gpu_memory_utilization": UTILIZATION})
+    if utilization(model) < UTILIZATION and kv_tokens(roomy, gpu, tp) >= longest:
+        mends.append(f"raise its gpu_memory_utilization to {UTILIZATION:g}")
     quantised = int((usable - OVERHEAD_BYTES) * tp * 0.9)
     if quantised > 0:
         mends.append(f"name a quantised checkpoint of at most {_gb(quantised)}")
     enough = next(
         (n for n in tp_sizes(model, _LARGEST) if kv_tokens(model, gpu, n) >= longest), None
     )
-    if enough is not None:
+    if enough is not None and enough <= count:
+        mends.append(f"raise its tensor_parallel_size to {enough}")
+    elif enough is not None:
         mends.append(f"give it {enough} such GPUs (hardware.gpus)")
     return f"{problem}; {', or '.join([*mends, 'take it out of models'])}"
 

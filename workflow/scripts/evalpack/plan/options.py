@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from evalpack.models import Model
 from evalpack.plan.cost import Cost, Settings, Storage, job_cost
@@ -18,32 +18,42 @@ WORTH = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to run a model: `shards` jobs, each on `settings.tp` GPUs at `cost`."""
+    """One way to run a model: `shards` jobs, each on `settings.tp` GPUs at `cost`.
+
+    Attributes:
+        gpus: of a job.
+        seconds: of a job.
+        area: GPU-seconds of all jobs.
+    """
 
     shards: int
     settings: Settings
     cost: Cost
+    # Worked out once: packing looks at them a million times.
+    gpus: int = field(init=False)
+    seconds: float = field(init=False)
+    area: float = field(init=False)
 
-    @property
-    def gpus(self) -> int:
-        """GPUs of a job."""
-        return self.settings.tp
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of a job."""
-        return self.cost.seconds
-
-    @property
-    def area(self) -> float:
-        """GPU-seconds of all jobs."""
-        return self.shards * self.gpus * self.seconds
+    def __post_init__(self) -> None:
+        """Work out what packing looks at."""
+        object.__setattr__(self, "gpus", self.settings.tp)
+        object.__setattr__(self, "seconds", self.cost.seconds)
+        object.__setattr__(self, "area", self.shards * self.gpus * self.seconds)
 
     def jobs(self, model: str, priority: int = 0) -> list[Job]:
         """Its jobs."""
         cost = self.cost
         return [
-            Job(model, i + 1, self.shards, self.gpus, cost.start, cost.generate, priority)
+            Job(
+                model=model,
+                shard=i + 1,
+                shards=self.shards,
+                gpus=self.gpus,
+                start=cost.start,
+                generate=cost.generate,
+                priority=priority,
+                end=cost.end,
+            )
             for i in range(self.shards)
         ]
 

@@ -43,6 +43,11 @@ def find_pool(limit: int | None, hardware: Mapping[str, Any]) -> Pool:
         count = len(seen) if count is None and seen else count
         gpu_type = gpu_type or (seen[0].name if seen else None)
     storage = Storage(bytes_per_second=hardware.get("load_gb_per_second", 2.0) * 1e9)
+    if gpu_type is None and count:
+        raise UserError(
+            f"hardware.gpu_type must say what the {count} GPUs of hardware.gpus are, since this machine"
+            " has none; leave gpus out to run on the CPU"
+        )
     if gpu_type is None:
         return Pool(CPU, 1, storage)
     count = limit if limit is not None else count

@@ -26,6 +26,8 @@ from evalpack.plan.solver import pick_solver
 
 _MOST_OPTIONS = 10
 """Options a model keeps in the program: those nearest to the warm start's."""
+_MOST_VARIABLES = 4000
+"""A larger program is not solved in a useful time, and where it is, list scheduling was as good."""
 _GAP = 1e-3
 _NEARLY = 1e-6
 
@@ -49,7 +51,7 @@ def solve(
     *,
     seconds: float,
 ) -> Solution | None:
-    """Improve on a plan; None if the solver found no better one in time.
+    """Improve on a plan; None if the solver found none in time, or the program is too large for it.
 
     Args:
         names: of the models.
@@ -60,6 +62,8 @@ def solve(
         seconds: for the solver.
     """
     kept = [_kept(found, chosen, makespan) for found, chosen in zip(lineup, start, strict=True)]
+    if sum(gpus // option.gpus for found in kept for option in found) > _MOST_VARIABLES:
+        return None
     program = _Program(names, kept, gpus, makespan)
     program.warm_start(start)
     solver, name = pick_solver(seconds, _GAP)
@@ -129,7 +133,10 @@ class _Program:
         self.makespan.setInitialValue(max(loads))
 
     def solution(self, solver: str) -> Solution | None:
-        """What was found, its jobs in the order in which they begin."""
+        """What was found, its jobs in the order in which they begin; None if that is no solution.
+
+        Where its time ends, a solver can stop at values that are not whole.
+        """
         if self.problem.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
             return None
         choice: list[Option] = []
@@ -149,10 +156,13 @@ class _Program:
             jobs = iter(option.jobs(self.names[m]))
             for _, _, g, count in dealt[m]:
                 for _ in range(count):
-                    begins.append((loads[g * option.gpus], len(begins), next(jobs)))
+                    job = next(jobs, None)
+                    if job is None:
+                        return None
+                    begins.append((loads[g * option.gpus], len(begins), job))
                     for i in range(g * option.gpus, (g + 1) * option.gpus):
                         loads[i] += option.seconds
-            if next(jobs, None) is not None:  # the solver stopped at a solution that is none
+            if next(jobs, None) is not None:
                 return None
         ordered = [job for _, _, job in sorted(begins, key=lambda begin: begin[:2])]
         schedule = simulate(ranked(ordered), self.gpus)

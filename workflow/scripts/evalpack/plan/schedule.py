@@ -14,7 +14,8 @@ from dataclasses import dataclass
 class Job:
     """One shard of a model: the GPUs it takes, and for how long (seconds).
 
-    `start` is what passes before its first request: imports, loading, compiling.
+    `start` is what passes before its first request (imports, loading, compiling), `end` what passes
+    after its last token until the next job can begin.
     """
 
     model: str
@@ -24,11 +25,12 @@ class Job:
     start: float
     generate: float
     priority: int = 0
+    end: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Seconds that the job holds its GPUs."""
-        return self.start + self.generate
+        return self.start + self.generate + self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +123,27 @@ def begins(jobs: Sequence[tuple[int, float]], gpus: int) -> Iterator[tuple[int, 
     free, now = gpus, 0.0
     running: list[tuple[float, int]] = []
     while queues:
-        while heads := [queue[-1] for width, queue in queues.items() if width <= free]:
-            index = min(heads)
-            width, seconds = jobs[index]
+        while (first := _next(queues, free)) is not None:
+            width, seconds = jobs[first]
             queue = queues[width]
             queue.pop()
             if not queue:
                 del queues[width]
             free -= width
             heapq.heappush(running, (now + seconds, width))
-            yield index, now
+            yield first, now
         now = running[0][0]
         while running and running[0][0] <= now:
             free += heapq.heappop(running)[1]
+
+
+def _next(queues: dict[int, list[int]], free: int) -> int | None:
+    """The first job that fits into the free GPUs."""
+    best = None
+    for width, queue in queues.items():
+        if width <= free and (best is None or queue[-1] < best):
+            best = queue[-1]
+    return best
 
 
 def _take(free: list[int], count: int) -> tuple[int, ...]:

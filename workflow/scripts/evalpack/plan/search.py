@@ -7,9 +7,11 @@ jobs ends clearly sooner (on many GPUs, where wide jobs are no obstacle, longest
 that one is taken.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from evalpack.plan.options import Option
 from evalpack.plan.schedule import Job, Schedule, begins, simulate
@@ -21,13 +23,15 @@ _KICKED = 3
 """Models that get other options at once where single changes lead no further."""
 GOOD = 1.002
 """Nothing more is tried within this factor of the lower bound."""
-QUICK, THOROUGH = 25_000, 300_000
-"""Simulated jobs: about 0.2 and 2.5 seconds."""
+QUICK, THOROUGH = 60_000, 500_000
+"""Simulated jobs: about 0.3 and 2 seconds."""
+_FEW = 5
+"""All choices are tried where that takes at most one part in so many of the effort."""
 _CLEARLY = 0.98
 
 Choice = tuple[Option, ...]
 """One option for each model, in the order of the lineup."""
-Key = Callable[[Job], tuple[float, ...]]
+Key = Callable[[Job | Option], tuple[float, ...]]
 Rank = Callable[["Packing"], tuple[float, float]]
 
 ORDERS: Mapping[str, Key] = {
@@ -70,6 +74,9 @@ def list_schedule(
         bound: a lower bound of the makespan, in seconds.
         effort: jobs that may be simulated to improve it: a bound on its time that no clock decides.
     """
+    jobs = sum(max(option.shards for option in found) for found in lineup)
+    if math.prod(len(found) for found in lineup) * jobs * _FEW <= effort:
+        return min((pack(choice, gpus, bound) for choice in product(*lineup)), key=_rank)
     choices: dict[Choice, None] = {}
     for factor in _TARGETS:
         choices.setdefault(tuple(_within(found, bound * factor) for found in lineup))
@@ -121,9 +128,9 @@ def _within(found: Sequence[Option], seconds: float) -> Option:
 
 
 def _outcome(choice: Choice, order: str, gpus: int, bound: float) -> Packing:
-    jobs = [job for option in choice for job in option.jobs("")]
-    jobs.sort(key=ORDERS[order])
-    flat = [(job.gpus, job.seconds) for job in jobs]
+    flat: list[tuple[int, float]] = []
+    for option in sorted(choice, key=ORDERS[order]):
+        flat += [(option.gpus, option.seconds)] * option.shards
     makespan = over = 0.0
     for index, begin in begins(flat, gpus):
         width, seconds = flat[index]

@@ -8,7 +8,7 @@ from typing import Any
 from evalpack.atomic import read_json, write_json
 from evalpack.keys import digest
 from evalpack.paths import RunPaths
-from evalpack.plan.plan import SCHEMA_VERSION, Ask, Kept, Plan
+from evalpack.plan.plan import SCHEMA_VERSION, Ask, Kept, ModelPlan, Plan
 from evalpack.plan.pool import Pool
 
 
@@ -24,10 +24,19 @@ def inputs_digest(asks: Sequence[Ask], pool: Pool, planning: Mapping[str, Any]) 
     )
 
 
-def find(folder: Path, inputs: str) -> Plan | None:
-    """The plan that was made from these inputs, if one was."""
+def find(folder: Path, inputs: str, keep: Mapping[str, Kept] | None = None) -> Plan | None:
+    """The plan that was made from these inputs, if one was.
+
+    Args:
+        folder: where plans are kept.
+        inputs: digest of the inputs.
+        keep: what the run has begun with; a plan that was made before and moves it is none.
+    """
     content = read_json(folder / f"{inputs}.json", default={})
-    return Plan.from_json(content)
+    plan = Plan.from_json(content)
+    if plan is None or any(_moves(model, keep or {}) for model in plan.models):
+        return None
+    return plan
 
 
 def save(folder: Path, inputs: str, plan: Plan) -> None:
@@ -43,3 +52,11 @@ def kept(paths: RunPaths) -> dict[str, Kept]:
         for job in models
         if job.get("inputs") and paths.begun(job["slug"])
     }
+
+
+def _moves(model: ModelPlan, keep: Mapping[str, Kept]) -> bool:
+    """Whether it gives a model that has begun other GPUs or shards, though its inputs are the same."""
+    kept = keep.get(model.slug)
+    if kept is None or kept.inputs != model.inputs:
+        return False
+    return (kept.gpus, kept.shards) != (model.gpus, model.shards)
