@@ -12,6 +12,7 @@ from evalpack.clock import utc_now
 from evalpack.engines.base import Answer, Engine
 from evalpack.jobs import ModelJob
 from evalpack.plan.calibration import SCHEMA_VERSION, Measurement, source_of
+from evalpack.plan.fit import UTILIZATION
 
 
 class Stopwatch:
@@ -80,6 +81,7 @@ class Stopwatch:
             gpus=self._job.gpus,
             eager=bool(given.get("enforce_eager", False)),
             max_num_seqs=given.get("max_num_seqs"),
+            utilization=float(given.get("gpu_memory_utilization", UTILIZATION)),
             requests=self._requests,
             prompt_characters=self._characters,
             prompt_tokens=self._prompt_tokens,

@@ -4,15 +4,17 @@ Each generate job leaves a measurement in its run's folder. They are gathered in
 type, `<results>/_calibration/<type>.json`, which the next plan uses when it is asked to.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import get_args, get_type_hints
 
 from evalpack.atomic import read_json, write_json
 from evalpack.models import Model
-from evalpack.plan.cost import Settings, Storage, generate_seconds, start_seconds
+from evalpack.plan.cost import JOB, Settings, Storage, generate_seconds, start_seconds
 from evalpack.plan.hardware import Device
 from evalpack.plan.options import Option
 from evalpack.plan.workload import Workload, prompt_tokens
@@ -33,7 +35,7 @@ class Measurement:
         source: its hub repository or path: models of one source share what was learnt.
         gpu_type: as in `hardware.GPUS`; `CPU`.
         gpus: tensor parallel size.
-        eager, max_num_seqs: how the engine ran (`max_num_seqs` None: as vLLM chooses).
+        eager, max_num_seqs, utilization: how the engine ran (`max_num_seqs` None: as vLLM chooses).
         requests: that were answered.
         prompt_characters, prompt_tokens, output_tokens: of all requests together.
         max_tokens: the largest limit on an answer.
@@ -49,6 +51,7 @@ class Measurement:
     gpus: int
     eager: bool
     max_num_seqs: int | None
+    utilization: float
     requests: int
     prompt_characters: int
     prompt_tokens: int
@@ -57,6 +60,11 @@ class Measurement:
     start: float
     generate: float
     finished: str
+
+    @property
+    def is_pilot(self) -> bool:
+        """Whether a pilot measured it."""
+        return self.job.endswith("/pilot")
 
     @property
     def workload(self) -> Workload:
@@ -74,7 +82,10 @@ class Measurement:
     def settings(self) -> Settings:
         """How it ran."""
         return Settings(
-            tp=max(1, self.gpus), max_num_seqs=self.max_num_seqs or 256, eager=self.eager
+            tp=max(1, self.gpus),
+            max_num_seqs=self.max_num_seqs or 256,
+            eager=self.eager,
+            utilization=self.utilization,
         )
 
 
@@ -120,31 +131,41 @@ class Calibration:
         )
 
     def factors(self, model: Model, gpus: int) -> tuple[float, float]:
-        """Measured over predicted seconds, of starting and of generating."""
-        mine = self.of(model)
-        same = [one for one in mine if one.gpus == gpus]
-        seen = same or mine or self.measurements
-        return self._ratio(seen, 0), self._ratio(seen, 1)
+        """Measured over predicted seconds, of starting and of generating.
 
-    def _ratio(self, seen: Iterable[Measurement], which: int) -> float:
-        measured = predicted = 0.0
-        for one in seen:
-            said = self.predicted(one)
-            if said is not None and said[which] > 0:
-                measured += (one.start, one.generate)[which]
-                predicted += said[which]
-        return measured / predicted if measured and predicted else 1.0
+        Generating: of this model at this TP, else of it at any, else of all on this GPU type. A
+        pilot is its model's first job, and starts with cold caches as no later one does: where a
+        model has no other job, the quickest start of all on this GPU type counts.
+        """
+        mine = self.of(model)
+        mine = [one for one in mine if one.gpus == gpus] or mine
+        settled = self._ratios([one for one in mine if not one.is_pilot], 0)
+        start = median(settled) if settled else min(self._ratios(self.measurements, 0), default=1.0)
+        generate = self._ratios(mine, 1) or self._ratios(self.measurements, 1)
+        return start, median(generate) if generate else 1.0
+
+    def _ratios(self, seen: Iterable[Measurement], which: int) -> list[float]:
+        said = [(one, self.predicted(one)) for one in seen]
+        return [
+            (one.start, one.generate)[which] / predicted[which]
+            for one, predicted in said
+            if predicted is not None and predicted[which] > 0
+        ]
 
     def predicted(self, one: Measurement) -> tuple[float, float] | None:
         """What the cost model says of a measured job: seconds to start and to generate."""
         model = (self.models or {}).get(one.source)
         if model is None or self.device is None:
             return None
-        start = start_seconds(model, self.device, one.settings, self.storage)
+        start = JOB + start_seconds(model, self.device, one.settings, self.storage)
         return start, generate_seconds(model, self.device, one.workload, one.settings)
 
 
 UNCALIBRATED = Calibration()
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    name: (int, float) if kind is float else get_args(kind) or (kind,)
+    for name, kind in get_type_hints(Measurement).items()
+}
 
 
 def source_of(model: Model) -> str:
@@ -166,42 +187,61 @@ def load(results: Path, device: Device, storage: Storage, models: Iterable[Model
 def gather(results: Path) -> None:
     """Bring the measurements of all runs' jobs into the files of their GPU types.
 
-    What a file holds of runs that are gone stays. Two runs that end at once write the same.
+    What a file holds of runs that are gone stays. It ends when nothing is left to bring, so that of
+    runs which end at once the one that writes last has them all.
     """
+    while any(_bring(results, gpu_type, new) for gpu_type, new in _found(results).items()):
+        pass
+
+
+def _found(results: Path) -> dict[str, dict[str, Measurement]]:
+    """What jobs of all runs measured, by GPU type and job."""
     found: dict[str, dict[str, Measurement]] = {}
     for path in sorted(results.glob("*/measured/*/*.json")):
-        one = _measurement(read_json(path, default={}))
-        if one is not None:
-            found.setdefault(one.gpu_type, {})[one.job] = one
-    for gpu_type, new in found.items():
-        path = calibration_file(results, gpu_type)
-        known = {one.job: one for one in _read(path)}
-        merged = sorted(
-            {**known, **new}.values(), key=lambda one: (one.source, one.finished, one.job)
-        )
-        kept = [
-            one
-            for index, one in enumerate(merged)
-            if sum(later.source == one.source for later in merged[index:]) <= _MOST
-        ]
-        if kept != list(known.values()):
-            write_json(
-                path,
-                {"schema_version": SCHEMA_VERSION, "measurements": [asdict(one) for one in kept]},
-            )
+        content = read_json(path)
+        if isinstance(content, dict) and content.pop("schema_version", None) == SCHEMA_VERSION:
+            one = _measurement(content)
+            if one is not None:
+                found.setdefault(one.gpu_type, {})[one.job] = one
+    return found
+
+
+def _bring(results: Path, gpu_type: str, new: Mapping[str, Measurement]) -> bool:
+    """Whether the file of a GPU type had to be written for what is new."""
+    path = calibration_file(results, gpu_type)
+    known = {one.job: one for one in _read(path)}
+    kept = _newest({**known, **new}.values())
+    if kept == list(known.values()):
+        return False
+    content = {"schema_version": SCHEMA_VERSION, "measurements": [asdict(one) for one in kept]}
+    write_json(path, content)
+    return True
+
+
+def _newest(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """At most `_MOST` of each model, in an order of their own."""
+    by_source: dict[str, list[Measurement]] = {}
+    for one in sorted(measurements, key=lambda one: (one.source, one.finished, one.job)):
+        by_source.setdefault(one.source, []).append(one)
+    return [one for of_model in by_source.values() for one in of_model[-_MOST:]]
 
 
 def _read(path: Path) -> list[Measurement]:
-    content = read_json(path, default={})
-    if content.get("schema_version") != SCHEMA_VERSION:
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         return []
-    found = (_measurement(one) for one in content["measurements"])
+    listed = content.get("measurements")
+    found = (_measurement(one) for one in listed) if isinstance(listed, list) else ()
     return [one for one in found if one is not None]
 
 
-def _measurement(content: Mapping[str, Any]) -> Measurement | None:
-    values = {key: value for key, value in content.items() if key != "schema_version"}
-    try:
-        return Measurement(**values)
-    except TypeError:  # of another version of evalpack
+def _measurement(content: object) -> Measurement | None:
+    """A measurement as it was written, or None if it is damaged."""
+    if not isinstance(content, dict) or content.keys() != _TYPES.keys():
         return None
+    if not all(type(content[name]) in types for name, types in _TYPES.items()):
+        return None
+    numbers = [value for value in content.values() if isinstance(value, int | float)]
+    if not all(0 <= value < math.inf for value in numbers):
+        return None
+    return Measurement(**content)

@@ -6,7 +6,7 @@ weights and the KV cache, and talks to its neighbours; and the host, which launc
 kernels (unless CUDA graphs do), schedules, samples and turns tokens into text. With P tokens in and
 D out, R requests and a batch of B:
 
-    generate   = prefill(R·P) + full waves · D · step(B) + D · step(R mod B)
+    generate   = first steps + prefill(R·P) + full waves · D · step(B) + D · step(R mod B)
     step(B)    = max(gpu(B), host(B))
     gpu(B)     = max(gemm, read) + 0.25·min(gemm, read) + kv + comm
     gemm       = 2 · active parameters · B / (tp · FLOP/s · COMPUTE_SHARE)
@@ -27,7 +27,7 @@ from evalpack.models import Model
 from evalpack.plan.hardware import Device
 from evalpack.plan.workload import Workload
 
-COMPUTE_SHARE = 0.64
+COMPUTE_SHARE = 0.67
 READ_SHARE = 0.75
 KV_SHARE = 0.70
 """Shares of the datasheet's FLOP/s and bandwidth that are reached."""
@@ -35,7 +35,7 @@ OVERLAP = 0.25
 """Part of the shorter of computing and reading that does not hide behind the longer."""
 EXPERTS_SHARE = 0.57
 """What a mixture of experts reaches of a dense model's shares: its products are many and small."""
-TP_SHARE = 0.88
+TP_SHARE = 0.85
 """What each doubling of the tensor parallel size leaves of them: narrower products, and waiting."""
 EXPERTS_IN_WEIGHTS = 0.97
 """Share of a mixture's weights that are experts."""
@@ -57,6 +57,9 @@ TP_STEP = 2e-3
 SHARED_GPU = 1.65
 """How much longer a GPU's work takes where two processes take turns on it without MPS."""
 
+JOB, END = 10.0, 4.0
+"""Seconds of a job before it imports vLLM (interpreter, libraries, samples, GPUs), and after its last
+token (engine and process end, the shard is written, the next job starts)."""
 IMPORT = 20.0
 """Seconds to import vLLM and torch."""
 ENGINE = 8.0
@@ -71,6 +74,8 @@ INSPECT = 21.0
 """More for the first model of an architecture on a machine, which vLLM looks into in a process of its own."""
 COLD_TRITON = 19.0
 """More where Triton's kernels are not built: once a machine, and for the first mixture of experts."""
+FIRST_STEPS = 1.2
+"""Seconds that the first steps take more than those after them."""
 GRAPHS = 51
 """CUDA graphs that vLLM captures by default."""
 CPU_ENGINE = 15.0
@@ -127,6 +132,7 @@ class Cost:
     Attributes:
         start: seconds from its first line to its first request.
         generate: seconds from there to its last token.
+        end: seconds from there until the next job can begin.
         batch: requests decoded together, as far as the KV cache holds them.
         weight_bytes, kv_bytes, other_bytes: on each GPU, at the peak.
     """
@@ -137,11 +143,12 @@ class Cost:
     weight_bytes: int
     kv_bytes: int
     other_bytes: int
+    end: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Seconds of the whole job."""
-        return self.start + self.generate
+        return self.start + self.generate + self.end
 
     @property
     def peak_bytes(self) -> int:
@@ -161,17 +168,18 @@ def job_cost(
     weights = (model.weight_bytes or 0) // settings.tp
     held = min(max(0, int(room)), _kv_used(model, work, settings, size)) if room else 0
     return Cost(
-        start=start_seconds(model, device, settings, storage),
+        start=JOB + start_seconds(model, device, settings, storage),
         generate=generate_seconds(model, device, work, settings),
         batch=size,
         weight_bytes=weights,
         kv_bytes=held,
         other_bytes=OVERHEAD_BYTES if device.memory else 0,
+        end=END,
     )
 
 
 def start_seconds(model: Model, device: Device, settings: Settings, storage: Storage) -> float:
-    """Seconds from the start of a job to its first request."""
+    """Seconds to import vLLM and to start an engine, until its first request."""
     seconds = IMPORT * device.host + (model.weight_bytes or 0) / storage.bytes_per_second
     if not device.memory:
         return seconds + CPU_ENGINE
@@ -199,7 +207,7 @@ def generate_seconds(model: Model, device: Device, work: Workload, settings: Set
     steps = waves * step_seconds(model, device, work, settings, together)
     if rest:
         steps += step_seconds(model, device, work, settings, rest)
-    return prefill + work.output_tokens * steps
+    return FIRST_STEPS + prefill + work.output_tokens * steps
 
 
 def batch(model: Model, device: Device, work: Workload, settings: Settings) -> int:
