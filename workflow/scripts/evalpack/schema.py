@@ -1,11 +1,14 @@
 """Validation against the JSON Schemas of workflow/schemas, with errors in one line."""
 
+import copy
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError, best_match
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from evalpack.errors import UserError
 
@@ -24,13 +27,32 @@ def check(data: Any, schema: str, source: str) -> None:
         UserError: one line naming source, key and the mend.
     """
     try:
-        validate(data, str(SCHEMAS / f"{schema}.schema.yaml"))
-    except WorkflowError as error:
-        cause = next((arg for arg in error.args if isinstance(arg, ValidationError)), None)
-        cause = cause or error.__cause__ or error.__context__
-        if not isinstance(cause, ValidationError):
-            raise
-        raise UserError(_sentence(cause, source)) from None
+        _validator(schema).validate(data)
+    except ValidationError as error:
+        raise UserError(_sentence(error, source)) from None
+
+
+@cache
+def _validator(schema: str) -> Any:
+    """The validator of a schema, read once: a lineup of hundreds of models asks for it as often.
+
+    It fills in defaults as the FAQ of jsonschema shows, and as `snakemake.utils.validate` does,
+    which reads the schema anew each time.
+    """
+    content = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text(encoding="utf-8"))
+    check_properties = Draft202012Validator.VALIDATORS["properties"]
+
+    def properties(
+        validator: Any, properties: dict[str, Any], instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        if isinstance(instance, dict):
+            for name, below in properties.items():
+                if "default" in below:
+                    instance.setdefault(name, copy.deepcopy(below["default"]))
+        yield from check_properties(validator, properties, instance, schema)
+
+    extend: Any = validators.extend  # untyped
+    return extend(Draft202012Validator, {"properties": properties})(content)
 
 
 def _sentence(error: ValidationError, source: str) -> str:
