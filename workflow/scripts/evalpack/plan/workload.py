@@ -24,7 +24,7 @@ class Workload:
         output_tokens: of an answer, in the mean.
         longest: tokens of the longest prompt and the longest answer together, an upper bound.
         rows: rows of the results, which share generations; 0 if they are not counted.
-        most_output: tokens of the longest answer allowed; 0: as long as `output_tokens`.
+        limit: tokens of the longest answer allowed; 0: as long as `output_tokens`.
     """
 
     requests: int
@@ -69,7 +69,8 @@ def workload(
         rows += asking.n * samples.samples
         prompts += count * prompt_tokens(mean)
         answers += count * min(output_tokens or asking.max_tokens, asking.max_tokens)
-        most = samples.longest_prompt + template + system + TEMPLATE_TOKENS + asking.max_tokens
+        texts = (asking.system_prompt or "") + (asking.template or "")
+        most = samples.longest_bytes + len(texts.encode()) + TEMPLATE_TOKENS + asking.max_tokens
         longest, limit = max(longest, most), max(limit, asking.max_tokens)
     return Workload(
         requests=requests,

@@ -36,6 +36,7 @@ def build(
         prompt_digest=prompt_digest(prompt),
         label_leak=tells or gives_away(contents, human_response),
         characters=len(contents),
+        utf8=len(contents.encode()),
         carried=carried,
     )
 

@@ -1,6 +1,5 @@
 """A look at a samples file, for planning before it is prepared: its beginning, and its size."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from evalpack.errors import UserError
 from evalpack.samples.pipeline import begin
 from evalpack.samples.readers import Source, open_source
+from evalpack.samples.readers.json_array import bytes_of_rows
 from evalpack.samples.sample import LeftOut
 from evalpack.samples.sidecar import Sidecar
 from evalpack.samples.tally import Tally
 from evalpack.samples.templates import TEMPLATES
-from evalpack.samples.values import BadValue
 
 SAMPLES = 10_000
 _SATURATED = 0.5
@@ -26,14 +24,15 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What planning needs to know of samples; lengths are in characters.
+    """What planning needs to know of samples.
 
-    `exact` says that all of them were counted, not only the beginning of their file.
+    `longest_bytes` is of the longest prompt in UTF-8, `mean_prompt` in characters. `exact` says that
+    all of them were counted, not only the beginning of their file.
     """
 
     samples: int
     distinct_prompts: int
-    longest_prompt: int
+    longest_bytes: int
     mean_prompt: float
     exact: bool
 
@@ -43,7 +42,7 @@ class Glance:
         return cls(
             sidecar.samples,
             sidecar.distinct_prompts,
-            sidecar.longest_prompt,
+            sidecar.longest_bytes,
             sidecar.mean_prompt,
             exact=True,
         )
@@ -68,22 +67,21 @@ def glance(
     try:
         source = open_source(path)
         form, rows = begin(source, template, columns, templates)
-        tally, written, whole = Tally(), 0, True
+        tally, lines, whole = Tally(), 0, True
         for row, raw in rows:
             if tally.samples >= SAMPLES or tally.samples == limit:
                 whole = tally.samples == limit
                 break
             tally.rows += 1
-            if source.form == "json":
-                written += len(json.dumps(raw, ensure_ascii=False)) + 2
+            lines = row if source.form == "jsonl" else lines + _lines(source, raw)
             for candidate in _some(form.samples(row, raw), limit, tally):
                 tally.keep(candidate)
-    except (UserError, BadValue, OSError, ValueError):
+        times = 1.0 if whole else max(1.0, _times(source, tally.rows, lines))
+    except Exception:
         return UNKNOWN
     if not tally.samples:
         return UNKNOWN
     distinct = tally.prompts.count()
-    times = 1.0 if whole else max(1.0, _rows(source, tally.rows, written) / tally.rows)
     samples = round(tally.samples * times)
     if not whole and limit is not None:
         samples = min(samples, limit)
@@ -92,8 +90,8 @@ def glance(
     return Glance(
         samples=samples,
         distinct_prompts=distinct,
-        longest_prompt=tally.longest,
-        mean_prompt=tally.characters / tally.samples,
+        longest_bytes=tally.longest_bytes,
+        mean_prompt=round(tally.characters / tally.samples, 1),  # as `prepare` does
         exact=whole,
     )
 
@@ -106,11 +104,19 @@ def _some(candidates: Iterator[Any], limit: int | None, tally: Tally) -> Iterato
             yield candidate
 
 
-def _rows(source: Source, read: int, written: int) -> float:
-    """Rows of the whole file, about."""
+def _lines(source: Source, raw: Mapping[str, Any]) -> int:
+    """Lines that a row takes in a file of lines: fields between quotes may hold further ones."""
+    if source.form not in ("csv", "tsv"):
+        return 1
+    return 1 + sum(str(value).count("\n") for value in raw.values())
+
+
+def _times(source: Source, rows: int, lines: int) -> float:
+    """How many times the rows that were read the whole file has, about."""
     if source.form == "parquet":
-        return float(pq.read_metadata(source.path).num_rows)
+        return float(pq.read_metadata(source.path).num_rows) / rows
     if source.form == "json":
-        return source.path.stat().st_size / max(1, written) * read
+        return source.path.stat().st_size / bytes_of_rows(source.path, rows)
     with source.path.open("rb") as file:
-        return float(sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b"")))
+        chunks = iter(lambda: file.read(_CHUNK), b"")
+        return sum(chunk.count(b"\n") for chunk in chunks) / lines

@@ -21,6 +21,7 @@ class PrepareReport:
         left_out: number of candidates by the reason why they are no samples.
         distinct_prompts: prompts that differ; equal prompts at temperature 0 are generated once.
         longest_prompt: characters.
+        longest_prompt_bytes: bytes in UTF-8, which no tokenizer makes more tokens of.
         mean_prompt: characters.
         label_leaks: samples whose prompt gives away their human_response.
         warnings: sentences for the user.
@@ -32,6 +33,7 @@ class PrepareReport:
     left_out: dict[str, int]
     distinct_prompts: int
     longest_prompt: int
+    longest_prompt_bytes: int
     mean_prompt: float
     label_leaks: int
     warnings: list[str]
@@ -61,6 +63,7 @@ def summarise(source: Source, form: Form, tally: Tally) -> PrepareReport:
         left_out=dict(tally.left_out),
         distinct_prompts=tally.prompts.count(),
         longest_prompt=tally.longest,
+        longest_prompt_bytes=tally.longest_bytes,
         mean_prompt=round(tally.characters / tally.samples, 1),
         label_leaks=tally.leaks,
         warnings=_warnings(source, form, tally),

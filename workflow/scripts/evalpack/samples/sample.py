@@ -19,6 +19,7 @@ class Sample(NamedTuple):
     prompt_digest: str
     label_leak: bool
     characters: int  # of the prompt, or of all messages together
+    utf8: int  # bytes of the same
     carried: dict[str, Scalar]
 
 

@@ -10,16 +10,17 @@ from evalpack.atomic import read_json, write_json
 from evalpack.samples.report import PrepareReport
 from evalpack.samples.templates import DEFAULT_TEMPLATE, TEMPLATES, find_template
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What planning needs to know about prepared samples; lengths are in characters."""
+    """What planning needs to know about prepared samples; lengths in characters, or bytes of UTF-8."""
 
     samples: int
     distinct_prompts: int
     longest_prompt: int
+    longest_bytes: int
     mean_prompt: float
     report: dict[str, Any]
 
@@ -64,6 +65,7 @@ def read_sidecar(sidecar: Path, key: Mapping[str, Any]) -> Sidecar | None:
         samples=report["samples"],
         distinct_prompts=report["distinct_prompts"],
         longest_prompt=report["longest_prompt"],
+        longest_bytes=report["longest_prompt_bytes"],
         mean_prompt=report["mean_prompt"],
         report=report,
     )

@@ -16,6 +16,7 @@ class Tally:
     Attributes:
         characters: of all prompts together.
         longest: characters of the longest prompt.
+        longest_bytes: of the prompt with most of them, in UTF-8.
         leaks: samples whose prompt gives their label away.
         questions, countries: the first `MOST_NAMED`, in order of appearance.
     """
@@ -24,6 +25,7 @@ class Tally:
     samples: int = 0
     characters: int = 0
     longest: int = 0
+    longest_bytes: int = 0
     leaks: int = 0
     first_leak: Sample | None = None
     left_out: Counter[str] = field(default_factory=Counter)
@@ -37,6 +39,7 @@ class Tally:
         self.samples += 1
         self.characters += sample.characters
         self.longest = max(self.longest, sample.characters)
+        self.longest_bytes = max(self.longest_bytes, sample.utf8)
         self.ids.add(sample.sample_id)
         self.prompts.add(sample.prompt_digest)
         if sample.question is not None and len(self.questions) < MOST_NAMED:

@@ -49,6 +49,22 @@ def read_json_array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise text.error("something follows the closing ]")
 
 
+def bytes_of_rows(path: Path, rows: int) -> int:
+    """Bytes that the first rows of a file take, as they are written in it.
+
+    Raises:
+        UserError: naming line and column of what is not JSON.
+    """
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        text = _Text(path, file)
+        text.expect("[")
+        for row in range(rows):
+            if row:
+                text.expect(",")
+            text.value()
+        return text.bytes
+
+
 class _Text:
     """A window on the file that knows its line and column."""
 
@@ -56,7 +72,14 @@ class _Text:
         self._path, self._file = path, file
         self._window, self._at = "", 0
         self._line, self._column = 1, 1  # of the window's first character
+        self._dropped = 0  # bytes before it
         self._ended = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the file that are decoded."""
+        decoded = self._window[: self._at]
+        return self._dropped + len(decoded.encode("utf-8", "surrogateescape"))
 
     def peek(self) -> str:
         """The next character that is not blank, or "" at the end."""
@@ -105,6 +128,7 @@ class _Text:
     def _more(self) -> bool:
         """Drop what is decoded and read on, more the longer the value; False at the end."""
         self._line, self._column = self._position(self._at)
+        self._dropped = self.bytes
         rest = self._window[self._at :]
         chunk = self._file.read(max(CHUNK, len(rest)))
         self._window, self._at = rest + chunk, 0
