@@ -35,15 +35,16 @@ test-browser: env  ## what the plan's page does in a real browser (installs Debi
 	$(BIN)/pytest tests/browser
 
 lint: env  ## what CI checks of style and types
-	$(BIN)/ruff check workflow tests
-	$(BIN)/ruff format --check workflow tests
+	$(BIN)/ruff check workflow tests benchmarks
+	$(BIN)/ruff format --check workflow tests benchmarks
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
+	MYPYPATH=benchmarks:workflow/scripts $(BIN)/mypy benchmarks/*.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 
 format: env  ## bring the code into shape
-	$(BIN)/ruff check --fix workflow tests
-	$(BIN)/ruff format workflow tests
+	$(BIN)/ruff check --fix workflow tests benchmarks
+	$(BIN)/ruff format workflow tests benchmarks
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 lock:  ## pin envs/*.txt anew from envs/*.in (needs uv, and torch's CPU wheel where pip finds it)

@@ -57,6 +57,11 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
+def architecture(model: Model) -> str:
+    """What vLLM takes a model of this shape for."""
+    return str(SHAPES.get(model.name, LLAMA)["model_type"])
+
+
 def write_checkpoint(folder: Path, model: Model, tokenizer: Path) -> Path:
     """Write config.json and a tokenizer for `model`.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from checkpoints import write_checkpoint
+from checkpoints import architecture, write_checkpoint
 from machine import hardware, import_vllm
 from measure import measure
 from points import POINTS, TINY, Point
@@ -63,7 +63,8 @@ def main() -> None:
                 write_checkpoint(checkpoint, model, options.tokenizer)
                 found = measure(point, model, checkpoint, options.logs, left)
                 row |= {"measured": found, "ratio": _ratios(row["predicted"], found)}
-            warm |= {"triton"} if point.settings.eager else {"triton", point.model}
+            warm |= {"triton", architecture(model)} | ({"experts"} if model.experts else set())
+            warm |= set() if point.settings.eager else {point.model}
             report["points"].append(row)
             print(_line(row), flush=True)
             if not options.predict:
@@ -74,7 +75,13 @@ def main() -> None:
 
 def _predicted(point: Point, model: Model, device: Device, warm: set[str]) -> dict[str, Any]:
     """The point as JSON, with the model's seconds for it: nothing is read, vLLM is imported."""
-    storage = Storage(math.inf, compiled=point.model in warm, triton="triton" in warm)
+    storage = Storage(
+        math.inf,
+        compiled=point.model in warm,
+        inspected=architecture(model) in warm,
+        # A mixture of experts has kernels of its own.
+        triton=("experts" if model.experts else "triton") in warm,
+    )
     work, settings = point.work, point.settings
     size = cost.batch(model, device, work, settings)
     start = cost.start_seconds(model, device, settings, storage) - cost.IMPORT * device.host
@@ -83,7 +90,11 @@ def _predicted(point: Point, model: Model, device: Device, warm: set[str]) -> di
         "model": point.model,
         "settings": asdict(settings),
         "workload": asdict(work),
-        "warm": {"triton": storage.triton, "compiled": storage.compiled},
+        "warm": {
+            "triton": storage.triton,
+            "inspected": storage.inspected,
+            "compiled": storage.compiled,
+        },
         "predicted": {
             "start": start,
             "generate": cost.generate_seconds(model, device, work, settings),

@@ -114,7 +114,7 @@ def _run(
 
 def _requests(number: int, vocabulary: list[str]) -> list[Request]:
     """Chats of random words, as long in the mean as evalpack's samples."""
-    draw = random.Random(0)  # noqa: S311
+    draw = random.Random(0)
     sampling = {"max_tokens": OUTPUT, "ignore_eos": True, "temperature": 0.7}
     requests = []
     for i in range(number):

@@ -101,7 +101,11 @@ class Run:
 
     def save(self) -> None:
         """Write plan.json."""
-        config = {"conditions": [{"name": a.name} for a in self.askings], "judge": JUDGE}
+        config = {
+            "conditions": [{"name": a.name} for a in self.askings],
+            "judge": JUDGE,
+            "planning": {"max_wait": 60},
+        }
         hardware = {"gpu_type": "H100-80GB", "gpus": 2, "allowed": None}
         RunSpec("test", tuple(self.jobs.values()), hardware, config).save(self.paths.plan)
 

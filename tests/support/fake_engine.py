@@ -3,7 +3,8 @@
 Put in by EVALPACK_TEST_ENGINE=fake_engine:FakeEngine. What it does, it writes down: a line per start and
 per answered key in the file that EVALPACK_FAKE_LOG names. How it misbehaves, EVALPACK_FAKE says as
 JSON: `delay` (seconds an answer takes), `refuse` (models that cannot load), `kill_after` (model: answers
-after which the process kills itself), `empty` (models that answer nothing).
+after which the process kills itself), `empty` (models that answer nothing), `template` (model: tokens that
+its chat template adds to a prompt). A word is a token, and prompt and answer share `max_model_len`.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ class FakeEngine:
         self._model = spec.model.name
         self._behaviour = json.loads(os.environ.get("EVALPACK_FAKE", "{}"))
         self._limit = spec.max_model_len or 1_000_000
-        self._note("start", self._model)
+        self._note("start", f"{self._model} {spec.max_model_len}")
         if self._model in self._behaviour.get("refuse", ()):
             raise EngineFailure(f"cannot load {self._model}: the weights are corrupt")
 
@@ -45,8 +46,8 @@ class FakeEngine:
 
     def _answer(self, request: Request) -> Answer:
         asked = json.dumps([request.messages, request.prompt], ensure_ascii=False)
-        words = len(asked.split())
-        if words > self._limit:
+        words = len(asked.split()) + self._behaviour.get("template", {}).get(self._model, 0)
+        if words >= self._limit:
             error = AnswerError("PromptTooLong", f"the prompt has {words} tokens", permanent=True)
             return Answer(request.key, None, None, words, None, None, utc_now(), error=error)
         score = int(hashlib.sha256(asked.encode()).hexdigest(), 16) % 10 + 1
@@ -54,7 +55,7 @@ class FakeEngine:
         if self._model in self._behaviour.get("empty", ()):
             text = ""
         tokens = [len(word) for word in text.split()]
-        cut = tokens[: request.sampling["max_tokens"]]
+        cut = tokens[: min(request.sampling["max_tokens"], self._limit - words)]
         return Answer(
             key=request.key,
             text=" ".join(text.split()[: len(cut)]),

@@ -79,6 +79,25 @@ class Project:
         assert (process.returncode != 0) is fails, output
         return output
 
+    def evalpack(self, *arguments: str, fails: bool = False) -> str:
+        """Run the `evalpack` command to its end and return what it printed."""
+        return self.python(str(Path(sys.executable).parent / "evalpack"), *arguments, fails=fails)
+
+    def python(self, *arguments: str, fails: bool = False) -> str:
+        """Run Python in the folder to its end and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == (1 if fails else 0), done.stdout
+        return done.stdout
+
     @property
     def results(self) -> Path:
         return self.folder / "results" / self.config["run"]

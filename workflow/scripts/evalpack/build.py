@@ -40,9 +40,10 @@ def build(config: Config, limit: int | None) -> RunSpec:
     paths = RunPaths(config.run_dir)
     needs = needed(config, limit)
     planning = config.raw["planning"]
-    plan = store.find(paths.plans, store.inputs_digest(needs.asks, needs.pool, planning))
+    keep = store.kept(paths)
+    plan = store.find(paths.plans, store.inputs_digest(needs.asks, needs.pool, planning), keep)
     if plan is None:
-        plan = make_plan(needs.asks, needs.pool, planning, keep=store.kept(paths))
+        plan = make_plan(needs.asks, needs.pool, planning, keep=keep)
     jobs = tuple(
         _job(ask.model, needs.askings[ask.model.slug], plan.model(ask.model.slug), config)
         for ask in needs.asks

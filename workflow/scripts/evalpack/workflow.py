@@ -3,6 +3,7 @@
 Rules hold no logic; whatever they need is an attribute of `WorkflowRun`.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -88,7 +89,8 @@ class WorkflowRun:
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""
         leases.clean_up()
-        calibration.gather(self.config.results)
+        with contextlib.suppress(OSError):  # a later run, or `evalpack plan`, gathers it as well
+            calibration.gather(self.config.results)
         self._lock.release()
         metadata = self.paths.metadata(self.config.run)
         if metadata.exists() and metadata.stat().st_mtime >= self._started:

@@ -1,17 +1,24 @@
 """`evalpack pilot`: a few answers of each model first, for what they tell of lengths and speed."""
 
 import argparse
+import signal
 import subprocess
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from evalpack import project
 from evalpack.build import needed
 from evalpack.commands.plan import add_config_arguments
 from evalpack.errors import UserError
+from evalpack.models import Model
 from evalpack.paths import RunPaths
 from evalpack.plan import calibration
+from evalpack.plan.calibration import Calibration
+from evalpack.plan.pool import Pool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
     settings = project.load(arguments.configfile)
     needs = needed(settings, arguments.gpus)
     local = {ask.model.name: ask.model for ask in needs.asks if ask.model.backend != "openai"}
-    history = calibration.load(
-        settings.results, needs.pool.device, needs.pool.storage, local.values()
-    )
+    calibration.gather(settings.results)
+    history = _history(settings.results, needs.pool, local.values())
     unknown = [name for name in arguments.models if name not in local]
     if unknown:
         raise UserError(
@@ -45,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         console.print("Every model was measured on these GPUs before; name those to pilot anew.")
         return
     paths = RunPaths(settings.run_dir)
-    for name in arguments.models:  # named ones are asked again
+    for name in chosen:  # asked again, or for the first time on these GPUs
         paths.pilot(local[name].slug).unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake"]
     if arguments.configfile:
@@ -53,10 +59,31 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.gpus is not None:
         command += ["--resources", f"gpu={arguments.gpus}"]
     targets = [str(paths.pilot(local[name].slug)) for name in chosen]
-    console.print(f"Pilot of {', '.join(chosen)}")
-    done = subprocess.run([*command, "--", *targets], check=False)
-    if done.returncode:
+    console.print(f"Pilot of {escape(', '.join(chosen))}")
+    if _run([*command, "--", *targets]):
         raise UserError(
             "a pilot failed (above is why); the others are measured, and the same command tries it again"
         )
-    console.print("Measured. `evalpack plan --calibrated` plans with it.")
+    now = _history(settings.results, needs.pool, local.values())
+    same = [name for name in chosen if now.of(local[name]) == history.of(local[name])]
+    if same:
+        console.print(
+            f"Nothing new was measured of {escape(', '.join(same))}, most often because every answer is in"
+            " the journal."
+        )
+    if len(same) < len(chosen):
+        console.print("Measured. `evalpack plan --calibrated` plans with it.")
+
+
+def _run(command: list[str]) -> int:
+    """Run Snakemake to its end, also after Ctrl-C: it hears that itself, and has jobs to stop."""
+    with subprocess.Popen(command) as snakemake:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return snakemake.wait()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _history(results: Path, pool: Pool, models: Iterable[Model]) -> Calibration:
+    return calibration.load(results, pool.device, pool.storage, models)

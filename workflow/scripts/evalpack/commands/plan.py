@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from evalpack import project
 from evalpack.build import needed
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     needs = needed(settings, arguments.gpus)
     planning = settings.raw["planning"]
     models = [ask.model for ask in needs.asks]
+    calibration.gather(settings.results)  # a run that was killed has not done so
     history = calibration.load(settings.results, needs.pool.device, needs.pool.storage, models)
     used = history if arguments.calibrated else calibration.UNCALIBRATED
     if arguments.calibrated and not history.measurements:
@@ -80,16 +82,19 @@ def run(arguments: argparse.Namespace) -> None:
             solver_seconds=0 if arguments.no_solver else planning["solver_seconds"],
         )
     store.save(paths.plans, store.inputs_digest(needs.asks, needs.pool, planning), plan)
-    made = report(settings.run, plan, needs, settings.raw["hardware"], used)
+    made = report(settings.run, plan, needs, settings.raw["hardware"], used, history)
     write_pages(paths.planning, made)
     if arguments.json:
         print(json.dumps(_as_json(made, plan), indent=2))
         return
     console.print(rendered(made))
     if (table := rendered_history(made, history)) is not None:
+        console.print()
         console.print(table)
+        console.print()
     console.print(
-        f"Drawn in [bold]{paths.planning}/plan.html[/bold] and plan.svg; the next start takes this plan."
+        f"Drawn in [bold]{escape(str(paths.planning))}/plan.html[/bold] and plan.svg; the next start"
+        " takes this plan."
     )
     if alive(paths.lock):
         console.print(

@@ -53,7 +53,16 @@ class ModelPlan:
     def jobs(self) -> list[Job]:
         """Its jobs, as the scheduler sees them."""
         return [
-            Job(self.name, i + 1, self.shards, self.gpus, self.cost.start, self.cost.generate, rank)
+            Job(
+                model=self.name,
+                shard=i + 1,
+                shards=self.shards,
+                gpus=self.gpus,
+                start=self.cost.start,
+                generate=self.cost.generate,
+                priority=rank,
+                end=self.cost.end,
+            )
             for i, rank in enumerate(self.priorities)
         ]
 
@@ -71,6 +80,7 @@ class Plan:
     lower_bound: float
     one_at_a_time: float
     phases: float
+    plain_greedy: float
     solved_by: str
 
     def model(self, slug: str) -> ModelPlan:
@@ -89,21 +99,24 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan | None":
-        """Read what `to_json` wrote; None if another version of evalpack did."""
+        """Read what `to_json` wrote; None if it is damaged, or another version's."""
         if data.get("schema_version") != SCHEMA_VERSION:
             return None
         values = {key: value for key, value in data.items() if key != "schema_version"}
-        values["models"] = tuple(
-            ModelPlan(
-                **{
-                    **model,
-                    "priorities": tuple(model["priorities"]),
-                    "cost": Cost(**model["cost"]),
-                }
+        try:
+            values["models"] = tuple(
+                ModelPlan(
+                    **{
+                        **model,
+                        "priorities": tuple(model["priorities"]),
+                        "cost": Cost(**model["cost"]),
+                    }
+                )
+                for model in values["models"]
             )
-            for model in values["models"]
-        )
-        return cls(**values)
+            return cls(**values)
+        except (KeyError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +201,7 @@ def make_plan(
         lower_bound=bound,
         one_at_a_time=baselines.one_at_a_time(undivided),
         phases=baselines.phases(undivided, weights, pool.count),
+        plain_greedy=baselines.plain_greedy(undivided, pool.count),
         solved_by=solved_by,
     )
 

@@ -63,6 +63,11 @@ class PlanReport:
     notes: Sequence[str] = ()
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether the one device is the CPU."""
+        return self.gpu_type == "CPU"
+
+    @property
     def makespan(self) -> float:
         """Seconds from start to end."""
         return self.schedule.makespan

@@ -4,14 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evalpack.build import Needs
-from evalpack.plan.calibration import Calibration
+from evalpack.plan.calibration import UNCALIBRATED, Calibration
 from evalpack.plan.plan import ModelPlan, Plan
 from evalpack.plan.report import ModelRow, PlanReport, size_label
 from evalpack.plan.schedule import Schedule
 
 
 def report(
-    run: str, plan: Plan, needs: Needs, hardware: Mapping[str, Any], calibration: Calibration
+    run: str,
+    plan: Plan,
+    needs: Needs,
+    hardware: Mapping[str, Any],
+    calibration: Calibration,
+    history: Calibration = UNCALIBRATED,
 ) -> PlanReport:
     """What a plan comes to.
 
@@ -21,6 +26,7 @@ def report(
         needs: what it was made from.
         hardware: the section of the config, for the price.
         calibration: what the plan was made with.
+        history: what it could have been made with.
     """
     schedule = plan.schedule
     asks = {ask.model.slug: ask for ask in needs.asks}
@@ -42,7 +48,7 @@ def report(
         solved_by=plan.solved_by,
         price=hardware.get("price_per_gpu_hour"),
         currency=hardware["currency"],
-        notes=list(_notes(plan, needs, calibration)),
+        notes=list(_notes(plan, needs, calibration, history)),
     )
 
 
@@ -68,29 +74,35 @@ def _row(model: ModelPlan, weight_bytes: int | None, requests: int, schedule: Sc
     )
 
 
-def _notes(plan: Plan, needs: Needs, calibration: Calibration) -> Iterator[str]:
+def _notes(
+    plan: Plan, needs: Needs, calibration: Calibration, history: Calibration
+) -> Iterator[str]:
     samples, asks = needs.samples, needs.asks
     most, least = (pick(ask.work.requests for ask in asks) for pick in (max, min))
-    count = (
-        f"{samples.samples:,} samples" if samples.exact else f"about {samples.samples:,} samples"
-    )
+    about = "" if samples.exact else "about "
     generations = f"{most:,}" if most == least else f"{least:,} to {most:,}"
     shared = (
         "; equal prompts at temperature 0 are generated once" if least < samples.samples else ""
     )
-    yield f"{count} make {generations} generations a model{shared}."
-    unmeasured = [
-        a.model.name for a in asks if a.model.backend != "openai" and not calibration.of(a.model)
-    ]
-    limits = any(a.work.output_tokens >= a.work.most_output for a in asks)
-    if limits and unmeasured:
+    yield (
+        f"{about}{_count(samples.samples, 'sample')} make {generations} generations a"
+        f" model{shared}."
+    )
+    local = [ask for ask in asks if ask.model.backend != "openai"]
+    unmeasured = [ask for ask in local if not calibration.of(ask.model)]
+    if any(ask.work.output_tokens >= ask.work.most_output for ask in unmeasured):
+        known = any(history.of(ask.model) for ask in unmeasured)
+        mend = "`evalpack plan --calibrated`" if known else "`evalpack pilot`"
         yield (
-            "Answers are taken to be as long as max_tokens allows; `evalpack pilot`, or"
+            f"Answers are taken to be as long as max_tokens allows; {mend}, or"
             " planning.output_tokens, makes the times truer."
         )
     if calibration.measurements:
-        jobs, own = len(calibration.measurements), len(asks) - len(unmeasured)
-        yield f"Times are calibrated by {jobs} finished jobs; {own} models by jobs of their own."
+        own = len(local) - len(unmeasured)
+        yield (
+            f"Times are calibrated by {_count(len(calibration.measurements), 'finished job')};"
+            f" {own} of {_count(len(local), 'model')} by jobs of their own."
+        )
     if plan.gpu_type is not None:
         yield (
             "The first job ever on a machine starts about 40 s later, and the first of each further"
@@ -105,3 +117,7 @@ def _notes(plan: Plan, needs: Needs, calibration: Calibration) -> Iterator[str]:
     elsewhere = [model.name for model in plan.models if not model.gpus]
     if elsewhere:
         yield f"On servers elsewhere, and in no GPU's time: {', '.join(elsewhere)}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
