@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10_000, help="of the dry run; default 10,000")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of results")
     options = parser.parse_args()
-    report = {
+    report: dict[str, Any] = {
         "date": utc_now(),
         "hardware": hardware(),
         "versions": {

@@ -5,19 +5,19 @@
 rule generate:
     input:
         samples=RUN.results("samples.parquet"),
-        weights=lambda wildcards: RUN.weights_to_wait_for[wildcards.slug],
+        weights=RUN.weights_to_wait_for,
     output:
         RUN.results("generations/{slug}/{i}-of-{n}.parquet"),
     log:
         RUN.log("generate/{slug}/{i}-of-{n}.log"),
-    priority: lambda wildcards: RUN.priorities[wildcards.slug][int(wildcards.i) - 1]
+    priority: RUN.shard_priorities
     conda:
         RUN.environment
-    threads: lambda wildcards: RUN.threads[wildcards.slug]
+    threads: RUN.threads
     resources:
-        gpu=lambda wildcards: RUN.jobs[wildcards.slug].gpus,
+        gpu=RUN.gpus,
     params:
-        settings=lambda wildcards: RUN.settings[wildcards.slug],
-        retry=lambda wildcards: RUN.retries[wildcards.slug],
+        settings=RUN.settings,
+        retry=RUN.retries,
     script:
         "../scripts/generate.py"

@@ -4,7 +4,7 @@
 rule merge:
     input:
         samples=RUN.results("samples.parquet"),
-        shards=lambda wildcards: RUN.shards[wildcards.slug],
+        shards=RUN.shards,
     output:
         RUN.results("merged/{slug}.parquet"),
     log:
@@ -14,7 +14,7 @@ rule merge:
     conda:
         RUN.environment
     params:
-        shards=lambda wildcards: len(RUN.shards[wildcards.slug]),
-        settings=lambda wildcards: RUN.settings[wildcards.slug],
+        shards=RUN.shard_counts,
+        settings=RUN.settings,
     script:
         "../scripts/merge.py"

@@ -10,19 +10,19 @@ rule pilot:
 rule pilot_model:
     input:
         samples=RUN.results("samples.parquet"),
-        weights=lambda wildcards: RUN.weights_to_wait_for[wildcards.slug],
+        weights=RUN.weights_to_wait_for,
     output:
         RUN.results("pilot/{slug}.json"),
     log:
         RUN.log("pilot/{slug}.log"),
-    priority: lambda wildcards: RUN.jobs[wildcards.slug].priority
+    priority: RUN.priorities
     conda:
         RUN.environment
-    threads: lambda wildcards: RUN.threads[wildcards.slug]
+    threads: RUN.threads
     resources:
-        gpu=lambda wildcards: RUN.jobs[wildcards.slug].gpus,
+        gpu=RUN.gpus,
     params:
-        settings=lambda wildcards: RUN.settings[wildcards.slug],
+        settings=RUN.settings,
         answers=RUN.pilot_answers,
     script:
         "../scripts/pilot.py"

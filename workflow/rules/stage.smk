@@ -19,13 +19,13 @@ rule stage_weights:
         RUN.results("weights/{slug}.json"),
     log:
         RUN.log("stage/{slug}.log"),
-    priority: lambda wildcards: RUN.jobs[wildcards.slug].priority
+    priority: RUN.priorities
     conda:
         RUN.environment
     resources:
         download=1,
     params:
-        revision=lambda wildcards: RUN.revisions[wildcards.slug],
-        attempt=lambda wildcards: RUN.staging_attempts[wildcards.slug],
+        revision=RUN.revisions,
+        attempt=RUN.staging_attempts,
     script:
         "../scripts/stage.py"

@@ -4,31 +4,33 @@ Rules hold no logic; whatever they need is an attribute of `WorkflowRun`.
 """
 
 import contextlib
+import gc
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalpack import attempts, config, extract, keys, leases, pilot, processes, weights
 from evalpack.atomic import sweep
 from evalpack.build import build
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
+from evalpack.lookups import ByShard, BySlug
 from evalpack.paths import RunPaths
 from evalpack.plan import calibration
 from evalpack.project import MODELS_YAML
 from evalpack.runlock import RunLock
 from evalpack.samples import resolve_template
-from evalpack.summary import print_summary
 
 PARALLEL_DOWNLOADS = 2
+T = TypeVar("T")
 
 
 class WorkflowRun:
-    """One run of the workflow. Mappings are by slug, so that rules look values up and no more."""
+    """One run of the workflow. Values are by slug, so that rules look them up and no more."""
 
     def __init__(self, workflow: Any, settings: config.Config, spec: RunSpec) -> None:
         processes.own_jobs()
@@ -38,13 +40,13 @@ class WorkflowRun:
         self.paths = RunPaths(settings.run_dir)
         self.jobs: Mapping[str, ModelJob] = {job.model.slug: job for job in spec.models}
         counts = attempts.retries(self.paths.retries)
-        self.retries = {slug: counts.get(slug, 0) for slug in self.jobs}
-        self.settings = {slug: job.params for slug, job in self.jobs.items()}
-        self.shards = {
-            slug: [str(self.paths.shard(slug, i + 1, job.shards)) for i in range(job.shards)]
-            for slug, job in self.jobs.items()
-        }
-        self.priorities = {slug: job.priorities for slug, job in self.jobs.items()}
+        self.retries = BySlug({slug: counts.get(slug, 0) for slug in self.jobs})
+        self.settings = self._by_slug(lambda job: job.params)
+        self.gpus = self._by_slug(lambda job: job.gpus)
+        self.shards = self._by_slug(self._shard_files)
+        self.shard_counts = self._by_slug(lambda job: job.shards)
+        self.priorities = self._by_slug(lambda job: job.priority)
+        self.shard_priorities = ByShard({s: job.priorities for s, job in self.jobs.items()})
         self._lock = RunLock(self.paths.lock)
         self._started = time.time()
 
@@ -65,6 +67,7 @@ class WorkflowRun:
                 workflow.register_resource("gpu", spec.hardware["gpus"])
             if workflow.global_resources.get("download").value is None:
                 workflow.register_resource("download", PARALLEL_DOWNLOADS)
+            _collect_less_garbage()
             return cls(workflow, settings, spec)
         except UserError as error:
             raise _spoken(error) from None
@@ -94,6 +97,8 @@ class WorkflowRun:
         self._lock.release()
         metadata = self.paths.metadata(self.config.run)
         if metadata.exists() and metadata.stat().st_mtime >= self._started:
+            from evalpack.summary import print_summary
+
             print_summary(metadata)
 
     def results(self, path: str) -> str:
@@ -150,17 +155,14 @@ class WorkflowRun:
         ]
 
     @cached_property
-    def revisions(self) -> dict[str, str]:
-        """What is staged, by slug."""
-        return {slug: weights.fingerprint(job.model) for slug, job in self.jobs.items()}
+    def revisions(self) -> BySlug[str]:
+        """What is staged."""
+        return self._by_slug(lambda job: weights.fingerprint(job.model))
 
     @cached_property
-    def staging_attempts(self) -> dict[str, int]:
+    def staging_attempts(self) -> BySlug[int]:
         """Changes where staging failed, or what was staged is gone: stage again."""
-        return {
-            slug: weights.attempts(job.model, self.paths.weights(slug))
-            for slug, job in self.jobs.items()
-        }
+        return self._by_slug(lambda job: weights.attempts(job.model, self.paths.weights(job.slug)))
 
     @property
     def rubric_state(self) -> str:
@@ -168,24 +170,22 @@ class WorkflowRun:
         return keys.digest(_state(self.config.raw["judge"]["rubric"]))
 
     @cached_property
-    def weights_to_wait_for(self) -> dict[str, list[str]]:
+    def weights_to_wait_for(self) -> BySlug[list[str]]:
         """Weights that generating waits for: those that are not on this machine."""
-        return {
-            slug: []
-            if job.model.backend == "openai" or weights.at_hand(job.model)
-            else [str(self.paths.weights(slug))]
-            for slug, job in self.jobs.items()
-        }
+        return self._by_slug(
+            lambda job: (
+                []
+                if job.model.backend == "openai" or weights.at_hand(job.model)
+                else [str(self.paths.weights(job.slug))]
+            )
+        )
 
     @cached_property
-    def threads(self) -> dict[str, int]:
+    def threads(self) -> BySlug[int]:
         """CPU threads of a generate job: all of them where the CPU is the device, else one a GPU."""
         on_cpu = self.spec.hardware["gpu_type"] is None
         every = os.cpu_count() or 1
-        return {
-            slug: every if on_cpu and job.gpus else max(1, job.gpus)
-            for slug, job in self.jobs.items()
-        }
+        return self._by_slug(lambda job: every if on_cpu and job.gpus else max(1, job.gpus))
 
     @property
     def above_generating(self) -> int:
@@ -222,6 +222,19 @@ class WorkflowRun:
     def parser_digest(self) -> str:
         """Digest of the parser's code: editing it parses anew."""
         return extract.parser_digest(self.parser)
+
+    def _by_slug(self, value: Callable[[ModelJob], T]) -> BySlug[T]:
+        return BySlug({slug: value(job) for slug, job in self.jobs.items()})
+
+    def _shard_files(self, job: ModelJob) -> list[str]:
+        return [str(self.paths.shard(job.slug, i + 1, job.shards)) for i in range(job.shards)]
+
+
+def _collect_less_garbage() -> None:
+    """Look for garbage less often: Snakemake keeps its jobs to the end, so there is little to find."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _state(path: str) -> list[Any]:

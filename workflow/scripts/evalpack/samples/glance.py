@@ -6,8 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from evalpack.samples.pipeline import begin
 from evalpack.samples.readers import Source, open_source
 from evalpack.samples.readers.json_array import bytes_of_rows
@@ -114,6 +112,8 @@ def _lines(source: Source, raw: Mapping[str, Any]) -> int:
 def _times(source: Source, rows: int, lines: int) -> float:
     """How many times the rows that were read the whole file has, about."""
     if source.form == "parquet":
+        import pyarrow.parquet as pq
+
         return float(pq.read_metadata(source.path).num_rows) / rows
     if source.form == "json":
         return source.path.stat().st_size / bytes_of_rows(source.path, rows)

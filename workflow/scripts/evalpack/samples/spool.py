@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evalpack.samples.columns import MOST_COLUMNS
 from evalpack.samples.kinds import Kind, conformed, kind_of, stored
@@ -77,6 +76,8 @@ class Spool:
     def write(self, path: Path) -> None:
         """Write all samples to `path`, in the order in which they were added."""
         self._flush()  # the last batch can still add columns
+        import pyarrow.parquet as pq  # not needed where samples are only counted
+
         schema = pa.schema(
             [*_FIELDS, *((name, kind.arrow) for name, kind in self._kinds.items())],
             metadata={"schema_version": str(SCHEMA_VERSION)},
