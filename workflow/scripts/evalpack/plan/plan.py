@@ -184,6 +184,8 @@ def make_plan(
             choice, schedule = solution.choice, solution.schedule
             proven = "its optimum" if solution.optimal else f"best of {solver_seconds:g} s"
             solved_by = f"integer program ({solution.solver}, {proven})"
+        elif solution is not None and solution.optimal:
+            solved_by += f"; the integer program ({solution.solver}) finds none shorter"
     ranks: dict[str, list[int]] = {name: [] for name in names}
     for place in sorted(schedule.placed, key=lambda place: place.job.shard):
         ranks[place.job.model].append(place.job.priority)
