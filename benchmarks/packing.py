@@ -30,7 +30,8 @@ from evalpack.lineup import load_models
 from evalpack.models import Model
 from evalpack.plan.fit import able_sizes
 from evalpack.plan.hardware import GPUS
-from evalpack.plan.plan import Ask, Plan, make_plan
+from evalpack.plan.make import make_plan
+from evalpack.plan.plan import Ask, Plan
 from evalpack.plan.pool import Pool
 from evalpack.plan.workload import Workload
 

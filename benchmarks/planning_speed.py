@@ -30,7 +30,8 @@ from evalpack.clock import utc_now
 from evalpack.lineup import load_models
 from evalpack.models import Model
 from evalpack.plan.hardware import GPUS
-from evalpack.plan.plan import Ask, make_plan
+from evalpack.plan.make import make_plan
+from evalpack.plan.plan import Ask
 from evalpack.plan.pool import Pool
 from evalpack.plan.workload import Workload
 

@@ -10,8 +10,9 @@ from evalpack.lineup import load_models
 from evalpack.models import Model
 from evalpack.plan.cost import Cost, Settings
 from evalpack.plan.hardware import gpu
+from evalpack.plan.make import make_plan
 from evalpack.plan.options import Option
-from evalpack.plan.plan import Ask, Plan, make_plan
+from evalpack.plan.plan import Ask, Plan
 from evalpack.plan.pool import Pool
 from evalpack.plan.workload import Workload
 

@@ -125,3 +125,18 @@ class TestLengths:
     def test_servers_that_tell_no_prompt_tokens_leave_the_guess(self) -> None:
         asked = having(measured(prompt_tokens=0)).workload(EIGHT, work(prompt=100, output=512))
         assert asked.prompt_tokens == 100
+
+
+def test_a_pilot_is_held_against_its_longest_answer() -> None:
+    # One batch lasts until its longest answer ends, however short the others are.
+    pilot = {"requests": 64, "prompt_tokens": 64 * 126, "output_tokens": 64 * 100}
+    short, long = (measured(**pilot, longest_output=most) for most in (100, 1000))
+    (_, quick), (_, slow) = (having().predicted(one) or (0.0, 0.0) for one in (short, long))
+    assert slow > 5 * quick
+
+
+def test_lengths_that_a_lower_limit_cut_are_not_learnt() -> None:
+    cut, free = (measured(output_tokens=1000 * 50, max_tokens=most) for most in (50, 2048))
+    asked = work(output=2048, limit=2048)
+    assert having(cut).workload(EIGHT, asked).output_tokens == 2048
+    assert having(free).workload(EIGHT, asked).output_tokens == 50

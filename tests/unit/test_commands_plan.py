@@ -41,6 +41,7 @@ MEASURED = {
     "prompt_characters": 27_000,
     "prompt_tokens": 8_000,
     "output_tokens": 3_000,
+    "longest_output": 60,
     "max_tokens": 512,
     "start": 60.0,
     "generate": 12.0,

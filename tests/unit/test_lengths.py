@@ -173,3 +173,13 @@ class TestJob:
         self.generate(run, monkeypatch, template=CONFIGURED)
         errors = [row["error"] for row in self.journal(run)]
         assert [error["type"] for error in errors] == ["PromptTooLong"] * 6
+
+
+def test_without_a_configured_length_the_checkpoint_says_the_most(tmp_path: Path) -> None:
+    assert engine_lengths(job(None), 300) == [None]  # vLLM reads it, whatever it is
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 131072}')
+    short, most = engine_lengths(job(None), 300, str(tmp_path))
+    assert 300 < (short or 0) < 4096
+    assert most == 131072
+    (tmp_path / "config.json").write_text('{"text_config": {"max_position_embeddings": 1024}}')
+    assert engine_lengths(job(None), 300, str(tmp_path)) == [1024]

@@ -14,7 +14,8 @@ from evalpack.keys import digest
 from evalpack.models import Model
 from evalpack.plan.calibration import UNCALIBRATED, Calibration, Measurement, source_of
 from evalpack.plan.hardware import CPU
-from evalpack.plan.plan import Ask, Kept, ModelPlan, Plan, make_plan
+from evalpack.plan.make import make_plan
+from evalpack.plan.plan import Ask, Kept, ModelPlan, Plan
 from evalpack.plan.pool import Pool
 from evalpack.plan.report import size_label
 from evalpack.shards import shard_of
@@ -161,8 +162,17 @@ def test_what_the_user_changes_is_planned_anew_and_alone() -> None:
     assert after.model("llama3.2-1b").shards == 5
     others = cut(before).items() - {("llama3.2-1b", cut(before)["llama3.2-1b"])}
     assert others <= cut(after).items()
-    # Other hardware: nothing stands.
-    assert cut(plan(TEN, 8, keep=kept(before))) == cut(plan(TEN, 8))
+    # More GPUs move nothing that has begun; GPUs of another type do.
+    assert cut(plan(TEN, 8, keep=kept(before))) == cut(before)
+    h200 = plan(TEN, gpu_type="H200-141GB", keep=kept(before))
+    assert cut(h200) == cut(plan(TEN, gpu_type="H200-141GB"))
+
+
+def test_another_load_must_be_worth_it() -> None:
+    # 50 short requests: eight loads would save a hundredth of a second.
+    few = work(requests=50)
+    assert [m.shards for m in plan([MODELS["llama3.2:1b"]], 8, asked=few).models] == [1]
+    assert [m.shards for m in plan([MODELS["llama3.1:8b"]], 4, asked=work()).models] == [4]
 
 
 def test_what_no_longer_fits_is_not_kept() -> None:
@@ -186,6 +196,7 @@ def measured(model: Model, start: float, generate: float) -> Calibration:
         prompt_characters=400_000,
         prompt_tokens=130_000,
         output_tokens=64_000,
+        longest_output=64,
         max_tokens=128,
         start=start,
         generate=generate,

@@ -117,7 +117,7 @@ def test_a_model_that_no_number_of_gpus_holds_is_not_offered_more() -> None:
 def test_a_kv_cache_too_small_for_one_request_names_the_length_that_goes() -> None:
     model, long = MODELS["qwen2.5-72b"], work(longest=8192)
     message = refusal(model, gpus=2, asked=long)
-    assert "a KV cache of 6307 tokens, not the 8192 of max_model_len" in message
+    assert "a KV cache of 6307 tokens, not the 8192 of the longest request" in message
     assert "planning.max_model_len to 6144 or less" in message
     assert plan([model], 2, asked=long, max_model_len=6144).models[0].gpus == 2
 

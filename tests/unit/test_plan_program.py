@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from lineups import TEN, option, option_lineups, plan, pool, work
 
 from evalpack.plan.bound import lower_bound
+from evalpack.plan.make import make_plan
 from evalpack.plan.options import Option
-from evalpack.plan.plan import Ask, make_plan
+from evalpack.plan.plan import Ask
 from evalpack.plan.program import Solution, solve
 from evalpack.plan.schedule import simulate
 from evalpack.plan.search import list_schedule, schedule

@@ -79,3 +79,16 @@ def test_a_plan_made_before_the_run_began_otherwise_is_not_taken(tmp_path: Path)
     # What was begun from other inputs is planned anew anyway.
     changed = replace(otherwise, inputs="other")
     assert store.find(tmp_path, "made", {model.slug: changed}) == planned
+
+
+def test_a_model_that_a_plan_left_out_and_that_comes_back_is_kept(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    begin(paths, plan(TEN), "llama3.1-8b", "mistral-7b")
+    before = store.kept(paths)
+    left_out = {slug: vars_of(choice) for slug, choice in before.items() if slug == "mistral-7b"}
+    write_json(paths.plan, {"models": [], "kept": left_out})
+    assert store.kept(paths) == {"mistral-7b": before["mistral-7b"]}
+
+
+def vars_of(choice: Kept) -> dict[str, object]:
+    return {"gpus": choice.gpus, "shards": choice.shards, "inputs": choice.inputs}

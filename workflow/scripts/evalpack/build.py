@@ -4,7 +4,7 @@ Pure but for a look at the weights at hand and, where the configuration names no
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from evalpack.jobs import Asking, ModelJob, RunSpec
 from evalpack.models import Model
 from evalpack.paths import RunPaths
 from evalpack.plan import store
-from evalpack.plan.plan import Ask, ModelPlan, make_plan
+from evalpack.plan.make import make_plan
+from evalpack.plan.plan import Ask, ModelPlan
 from evalpack.plan.pool import Pool, find_pool
 from evalpack.plan.workload import workload
 from evalpack.samples import Glance, glance, load_template, read_sidecar, sidecar_key
@@ -64,6 +65,7 @@ def build(config: Config, limit: int | None) -> RunSpec:
             "phases": round(plan.phases, 1),
             "solved_by": plan.solved_by,
         },
+        kept={slug: asdict(choice) for slug, choice in keep.items() if slug not in needs.askings},
     )
 
 
@@ -93,7 +95,12 @@ def needed(config: Config, limit: int | None) -> Needs:
     asks = tuple(
         Ask(
             model=model,
-            work=workload(askings[model.slug], samples, planning.get("output_tokens")),
+            work=workload(
+                askings[model.slug],
+                samples,
+                planning.get("output_tokens"),
+                chat_template=_with_template_text(model).chat_template or "",
+            ),
             max_model_len=_max_model_len(model, planning, askings[model.slug]),
         )
         for model in config.models

@@ -152,8 +152,9 @@ class GenerateJob:
             JournalWriter(self.paths.journal(self.slug), self.settings) as journal,
             self._devices(progress, watch),
         ):
-            for length in engine_lengths(self.job, self._longest):
-                for answer in self._answers(left, length, progress, watch):
+            lengths = engine_lengths(self.job, self._longest, self.folder)
+            for length in lengths:
+                for answer in self._answers(left, length, lengths[-1], progress, watch):
                     left.discard(answer.key)
                     journal.append(self._row(answer, watch.env_id, watch.evaluation_type))
                     progress.answered(answer.completion_tokens or 0)
@@ -166,7 +167,12 @@ class GenerateJob:
             watch.write(self.paths.measured(self.slug, name), f"{self.spec.run}/{self.slug}/{name}")
 
     def _answers(
-        self, keys: Collection[str], length: int | None, progress: Progress, watch: Stopwatch
+        self,
+        keys: Collection[str],
+        length: int | None,
+        most: int | None,
+        progress: Progress,
+        watch: Stopwatch,
     ) -> Iterator[Answer]:
         """The answers of an engine that takes requests of `length` tokens; not those too long for it."""
         progress.phase("loading")
@@ -184,9 +190,7 @@ class GenerateJob:
             progress.phase("generating")
             requests = (watch.asked(ask).request() for ask in self._asks(keys))
             for answer in engine.generate(requests):
-                if not outgrown(
-                    answer, length, self.job.max_model_len, self.max_tokens[answer.key]
-                ):
+                if not outgrown(answer, length, most, self.max_tokens[answer.key]):
                     yield answer
         finally:
             engine.close()

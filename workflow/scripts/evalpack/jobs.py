@@ -107,6 +107,8 @@ class RunSpec:
     """How often Snakemake starts a failed job again."""
     plan: Mapping[str, Any] = field(default_factory=dict)
     """What the plan comes to as a whole: makespan and bounds in seconds, and how it was found."""
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    """GPUs, shards and inputs of models that have begun and are not in this plan, by slug."""
 
     def job(self, slug: str) -> ModelJob:
         """The job of the model whose file name is `slug`."""
@@ -144,4 +146,5 @@ class RunSpec:
             value["config"],
             value["retries"],
             value["plan"],
+            value["kept"],
         )

@@ -5,7 +5,10 @@ fit. What may be asked is configured (`ModelJob.max_model_len`); what is needed 
 the prompts, since a token is at least a byte of text.
 """
 
+from pathlib import Path
+
 from evalpack.asks import Ask
+from evalpack.atomic import read_json
 from evalpack.engines.base import Answer
 from evalpack.jobs import ModelJob
 from evalpack.plan.workload import TEMPLATE_TOKENS
@@ -21,18 +24,31 @@ def longest_request(ask: Ask) -> int:
     )
 
 
-def engine_lengths(job: ModelJob, longest: int) -> list[int | None]:
+def engine_lengths(job: ModelJob, longest: int, weights: str | None = None) -> list[int | None]:
     """`max_model_len` of the engine to start, and of a second one, should a request outgrow it.
 
     Args:
         job: the model's job; its `max_model_len` is the most (None: what the checkpoint says).
         longest: the largest `longest_request` of all that it is asked.
+        weights: folder of the checkpoint.
     """
-    if job.gpus == 0 or job.max_model_len is None:
+    if job.gpus == 0:
         return [job.max_model_len]
+    most = job.max_model_len or _context(weights)
+    if most is None:
+        return [None]
     needed = longest + TEMPLATE_TOKENS + len(job.model.chat_template or "")
     length = -(-needed // _STEP) * _STEP
-    return [length, job.max_model_len] if length < job.max_model_len else [job.max_model_len]
+    return [length, most] if length < most else [most]
+
+
+def _context(weights: str | None) -> int | None:
+    """Longest context of a checkpoint, as its config.json says."""
+    config = read_json(Path(weights) / "config.json", default={}) if weights else {}
+    found = config.get("max_position_embeddings") or config.get("text_config", {}).get(
+        "max_position_embeddings"
+    )
+    return found if isinstance(found, int) else None
 
 
 def outgrown(answer: Answer, length: int | None, most: int | None, max_tokens: int) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 from evalpack.asks import Ask
-from evalpack.atomic import write_json
+from evalpack.atomic import read_json, write_json
 from evalpack.clock import utc_now
 from evalpack.engines.base import Answer, Engine
 from evalpack.jobs import ModelJob
@@ -30,6 +30,7 @@ class Stopwatch:
         self._last: float | None = None
         self._engines = 0
         self._requests = self._characters = self._prompt_tokens = self._output_tokens = 0
+        self._longest_output = 0
         self._asked: dict[str, int] = {}
         self.env_id = self.evaluation_type = ""
 
@@ -61,6 +62,7 @@ class Stopwatch:
             self._characters += characters
             self._prompt_tokens += answer.prompt_tokens or 0
             self._output_tokens += answer.completion_tokens
+            self._longest_output = max(self._longest_output, answer.completion_tokens)
             self._last = time.time()
 
     def write(self, path: Path, job: str) -> None:
@@ -72,6 +74,8 @@ class Stopwatch:
         """
         if self._ready is None or self._last is None or self._engines > 1:
             return
+        if read_json(path, default={}).get("requests", 0) > self._requests:
+            return  # what a rerun had left to do says less than what the job did before
         given = self._job.engine_args
         one = Measurement(
             job=job,
@@ -86,6 +90,7 @@ class Stopwatch:
             prompt_characters=self._characters,
             prompt_tokens=self._prompt_tokens,
             output_tokens=self._output_tokens,
+            longest_output=self._longest_output,
             max_tokens=max(asking.max_tokens for asking in self._job.askings),
             start=round(self._ready - self._born - self._waited, 3),
             generate=round(self._last - self._ready, 3),

@@ -12,7 +12,8 @@ def pilot(output: Path, slug: str, settings: str, answers: int = ANSWERS) -> Non
     """Answer a few of a model's requests and write what they measured.
 
     Args:
-        output: `<run>/pilot/<slug>.json`; without measurement if nothing was left to ask.
+        output: `<run>/pilot/<slug>.json`; with the last pilot's measurement if nothing was left to
+            ask, without any if there was none.
         slug: the model's file name.
         settings: digest of all settings that decide the answers.
         answers: how many.

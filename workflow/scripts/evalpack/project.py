@@ -6,6 +6,8 @@ from typing import Any
 
 from evalpack import config
 from evalpack.errors import UserError
+from evalpack.lineup import load_models
+from evalpack.models import Model
 
 CONFIG_YAML = Path("config/config.yaml")
 MODELS_YAML = Path("config/models.yaml")
@@ -24,6 +26,12 @@ def load(configfiles: Sequence[Path]) -> config.Config:
     for path in files:
         update_config(raw, _read(path))
     return config.load(raw, MODELS_YAML, " + ".join(map(str, files)))
+
+
+def known_models() -> list[Model]:
+    """The entries of config/models.yaml, as they are: what other runs may have measured."""
+    entries = load_models(MODELS_YAML)
+    return [Model.from_mapping({**entry, "name": name}) for name, entry in entries.items()]
 
 
 def _read(path: Path) -> dict[str, Any]:

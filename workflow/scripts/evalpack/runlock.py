@@ -86,7 +86,7 @@ def current_owner(path: Path) -> str:
 
 
 def alive(path: Path) -> bool:
-    """Whether a workflow works on the run; on another machine, whether its heartbeat was there."""
+    """Whether a workflow works on the run; an owner on another machine counts as alive."""
     owner = read_json(path)
     if owner is None:
         return False

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="names from the config; default: those of which nothing was measured on these GPUs",
     )
     add_config_arguments(parser)
+    parser.add_argument(
+        "--workflow-profile", metavar="FOLDER", help="as with snakemake; default: profiles/default"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,6 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     settings = project.load(arguments.configfile)
     needs = needed(settings, arguments.gpus)
     local = {ask.model.name: ask.model for ask in needs.asks if ask.model.backend != "openai"}
+    if not local:
+        raise UserError("all models are on servers elsewhere: a pilot would measure nothing here")
     calibration.gather(settings.results)
     history = _history(settings.results, needs.pool, local.values())
     unknown = [name for name in arguments.models if name not in local]
@@ -51,18 +56,19 @@ def run(arguments: argparse.Namespace) -> None:
         console.print("Every model was measured on these GPUs before; name those to pilot anew.")
         return
     paths = RunPaths(settings.run_dir)
-    for name in chosen:  # asked again, or for the first time on these GPUs
-        paths.pilot(local[name].slug).unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake"]
     if arguments.configfile:
         command += ["--configfile", *map(str, arguments.configfile)]
     if arguments.gpus is not None:
         command += ["--resources", f"gpu={arguments.gpus}"]
+    if arguments.workflow_profile is not None:
+        command += ["--workflow-profile", arguments.workflow_profile]
     targets = [str(paths.pilot(local[name].slug)) for name in chosen]
+    command += ["--forcerun", *targets]  # also those that were piloted on other GPUs
     console.print(f"Pilot of {escape(', '.join(chosen))}")
     if _run([*command, "--", *targets]):
         raise UserError(
-            "a pilot failed (above is why); the others are measured, and the same command tries it again"
+            "not all pilots could run (above is why); the same command tries those again"
         )
     now = _history(settings.results, needs.pool, local.values())
     same = [name for name in chosen if now.of(local[name]) == history.of(local[name])]
@@ -86,4 +92,4 @@ def _run(command: list[str]) -> int:
 
 
 def _history(results: Path, pool: Pool, models: Iterable[Model]) -> Calibration:
-    return calibration.load(results, pool.device, pool.storage, models)
+    return calibration.load(results, pool.device, pool.storage, [*project.known_models(), *models])

@@ -16,7 +16,8 @@ from evalpack.errors import UserError
 from evalpack.paths import RunPaths
 from evalpack.plan import calibration, store
 from evalpack.plan.chart import write_pages
-from evalpack.plan.plan import Plan, make_plan
+from evalpack.plan.make import make_plan
+from evalpack.plan.plan import Plan
 from evalpack.plan.report import PlanReport
 from evalpack.plan.reporting import report
 from evalpack.plan.table import rendered, rendered_history
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         count_samples(settings, paths)
     needs = needed(settings, arguments.gpus)
     planning = settings.raw["planning"]
-    models = [ask.model for ask in needs.asks]
+    models = [*project.known_models(), *(ask.model for ask in needs.asks)]
     calibration.gather(settings.results)  # a run that was killed has not done so
     history = calibration.load(settings.results, needs.pool.device, needs.pool.storage, models)
     used = history if arguments.calibrated else calibration.UNCALIBRATED

@@ -37,6 +37,7 @@ class Measurement:
         gpus: tensor parallel size.
         eager, max_num_seqs, utilization: how the engine ran (`max_num_seqs` None: as vLLM chooses).
         requests: that were answered.
+        longest_output: tokens of the longest answer.
         prompt_characters, prompt_tokens, output_tokens: of all requests together.
         max_tokens: the largest limit on an answer.
         start: seconds from the job's start to its first request, without waiting for GPUs.
@@ -56,6 +57,7 @@ class Measurement:
     prompt_characters: int
     prompt_tokens: int
     output_tokens: int
+    longest_output: int
     max_tokens: int
     start: float
     generate: float
@@ -76,6 +78,7 @@ class Measurement:
             output_tokens=self.output_tokens / requests,
             longest=0,
             rows=self.requests,
+            longest_output=self.longest_output,
         )
 
     @property
@@ -105,7 +108,7 @@ class Calibration:
 
     def workload(self, model: Model, work: Workload) -> Workload:
         """The workload with the lengths of prompts and answers that were seen of this model."""
-        seen = [one for one in self.of(model) if one.requests]
+        seen = [one for one in self.of(model) if one.requests and not _cut_short(one, work)]
         if not seen:
             return work
         requests = sum(one.requests for one in seen)
@@ -162,6 +165,13 @@ class Calibration:
 
 
 UNCALIBRATED = Calibration()
+
+
+def _cut_short(one: Measurement, work: Workload) -> bool:
+    """Whether its answers were held to a lower limit than the work's, and many ran into it."""
+    return one.max_tokens < work.limit and one.output_tokens > 0.5 * one.max_tokens * one.requests
+
+
 _TYPES: Mapping[str, tuple[type, ...]] = {
     name: (int, float) if kind is float else get_args(kind) or (kind,)
     for name, kind in get_type_hints(Measurement).items()

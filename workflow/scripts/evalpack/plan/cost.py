@@ -207,7 +207,9 @@ def generate_seconds(model: Model, device: Device, work: Workload, settings: Set
     steps = waves * step_seconds(model, device, work, settings, together)
     if rest:
         steps += step_seconds(model, device, work, settings, rest)
-    return FIRST_STEPS + prefill + work.output_tokens * steps
+    alone = waves + (rest > 0) == 1  # a single batch lasts until its longest answer ends
+    tokens = max(work.output_tokens, work.longest_output if alone else 0)
+    return FIRST_STEPS + prefill + tokens * steps
 
 
 def batch(model: Model, device: Device, work: Workload, settings: Settings) -> int:

@@ -50,9 +50,7 @@ def full_batch_tokens(work: Workload) -> int:
     return int(requests * (work.prompt_tokens + work.output_tokens / 2))
 
 
-def able_sizes(
-    model: Model, gpu: Device, count: int, work: Workload, *, longest: int | None = None
-) -> list[int]:
+def able_sizes(model: Model, gpu: Device, count: int, work: Workload) -> list[int]:
     """The tensor parallel sizes to choose from, the smallest first.
 
     From the smallest on which the model runs at all (its KV cache holds the longest request) to the
@@ -65,7 +63,6 @@ def able_sizes(
         gpu: the type of every GPU.
         count: GPUs there are.
         work: what the model is asked.
-        longest: tokens of the longest request; default: that of `work`.
 
     Raises:
         UserError: naming the model, the bytes it needs and what would fit.
@@ -82,7 +79,7 @@ def able_sizes(
             " (they are in the model's config.json; `evalpack add` reads them), or else"
             " tensor_parallel_size"
         )
-    longest = longest if longest is not None else work.longest
+    longest = work.longest
     sizes = [chosen] if chosen is not None else list(tp_sizes(model, count))
     able = [tp for tp in sizes if kv_tokens(model, gpu, tp) >= longest]
     if not able:
@@ -118,10 +115,10 @@ def _too_large(model: Model, gpu: Device, count: int, tp: int, longest: int) -> 
     )
     mends = []
     if tokens >= _SHORTEST:
-        problem += (
-            f", which leaves a KV cache of {tokens} tokens, not the {longest} of max_model_len"
+        problem += f", which leaves a KV cache of {tokens} tokens, not the {longest} of the longest request"
+        mends.append(
+            f"lower max_tokens, or set planning.max_model_len to {tokens // 256 * 256} or less"
         )
-        mends.append(f"set planning.max_model_len to {tokens // 256 * 256} or less")
     roomy = replace(model, engine={**model.engine, "gpu_memory_utilization": UTILIZATION})
     if utilization(model) < UTILIZATION and kv_tokens(roomy, gpu, tp) >= longest:
         mends.append(f"raise its gpu_memory_utilization to {UTILIZATION:g}")

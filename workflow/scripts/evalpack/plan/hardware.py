@@ -80,7 +80,9 @@ def _known(name: str) -> Device | None:
     matching = [device for device in family if device.name.split("-")[1] in sizes]
     if not sizes and len(family) == 1:  # "NVIDIA L40S": there is one size only
         matching = family
-    return matching[0] if len(matching) == 1 else None
+    if len(matching) != 1:
+        return None
+    return replace(matching[0], link=PCIE) if "PCIE" in words else matching[0]
 
 
 def _with_figures(name: str, known: Device | None, figures: Mapping[str, Any]) -> Device:

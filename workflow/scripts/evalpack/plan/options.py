@@ -1,7 +1,7 @@
 """The ways in which one model could be run: tensor parallel sizes, shards, engine settings."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalpack.models import Model
@@ -14,6 +14,8 @@ BATCHES = (64, 128, 256, 512, 1024)
 """Values of `max_num_seqs` that are tried."""
 WORTH = 0.99
 """A larger batch must take at most this share of a smaller one's time."""
+GAIN = 1.02
+"""An option of more GPU-seconds must take less time than another one by more than this factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def options(
     shards: Iterable[int] | None,
     gpus: int,
     utilization: float,
+    adjust: Callable[[Option], Option] = lambda option: option,
 ) -> list[Option]:
     """The options that can be best for some lineup, the least GPU-seconds first.
 
@@ -80,6 +83,7 @@ def options(
         shards: the numbers of shards to choose from; None for all that can run at once.
         gpus: GPUs there are.
         utilization: share of a GPU's memory that the engine may take.
+        adjust: corrects an option by what was measured, before options are compared.
     """
     found: list[Option] = []
     for tp in sizes:
@@ -92,7 +96,7 @@ def options(
             part = _part(work, count)
             costs = [(job_cost(model, device, part, one, storage), one) for one in settings]
             cost, chosen = min(costs, key=lambda pair: pair[0].seconds)
-            found.append(Option(count, chosen, cost))
+            found.append(adjust(Option(count, chosen, cost)))
     return _undominated(found)
 
 
@@ -130,8 +134,10 @@ def _settings(
 ) -> Settings:
     """The settings with the smallest batch that is about as fast as the best."""
     given = model.engine.get("max_num_seqs")
+    most = model.engine.get("max_num_batched_tokens", BATCHES[-1])  # vLLM refuses more sequences
+    sizes = [size for size in BATCHES if size <= most] or [most]
     best, least = None, math.inf
-    for size in (int(given),) if given is not None else BATCHES:
+    for size in [given] if given is not None else sizes:
         settings = Settings(tp=tp, max_num_seqs=size, eager=eager, utilization=utilization)
         seconds = job_cost(model, device, work, settings, storage).seconds
         if best is None or seconds < least * WORTH:
@@ -143,10 +149,15 @@ def _settings(
 
 
 def _undominated(found: Sequence[Option]) -> list[Option]:
-    """Without options that another one beats in time, GPU-seconds and width at once."""
+    """Without options that another one of fewer GPU-seconds, and no wider, about equals in time.
+
+    A second load for a hundredth of the time is not worth it, the less so as all shards of a model
+    read the same disk.
+    """
     ordered = sorted(found, key=lambda o: (o.area, o.seconds, o.gpus, o.shards))
     kept: list[Option] = []
     for option in ordered:
-        if not any(o.seconds <= option.seconds and o.gpus <= option.gpus for o in kept):
+        enough = option.seconds * GAIN
+        if not any(o.seconds <= enough and o.gpus <= option.gpus for o in kept):
             kept.append(option)
     return kept

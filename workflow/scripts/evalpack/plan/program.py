@@ -67,7 +67,10 @@ def solve(
     program = _Program(names, kept, gpus, makespan)
     program.warm_start(start)
     solver, name = pick_solver(seconds, _GAP)
-    program.problem.solve(solver)
+    try:
+        program.problem.solve(solver)
+    except pulp.PulpSolverError:  # a machine that its CBC does not run on: list scheduling stands
+        return None
     return program.solution(name)
 
 

@@ -103,7 +103,7 @@ def _notes(
             f"Times are calibrated by {_count(len(calibration.measurements), 'finished job')};"
             f" {own} of {_count(len(local), 'model')} by jobs of their own."
         )
-    if plan.gpu_type is not None:
+    if plan.gpu_type is not None and local:
         yield (
             "The first job ever on a machine starts about 40 s later, and the first of each further"
             " architecture about 20 s: vLLM builds kernels and looks into the model."

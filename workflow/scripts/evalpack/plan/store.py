@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import evalpack
 from evalpack.atomic import read_json, write_json
 from evalpack.keys import digest
 from evalpack.paths import RunPaths
@@ -20,7 +21,12 @@ def inputs_digest(asks: Sequence[Ask], pool: Pool, planning: Mapping[str, Any]) 
     ]
     decisive = {key: planning.get(key) for key in ("shards", "output_tokens", "max_model_len")}
     return digest(
-        [SCHEMA_VERSION, models, asdict(pool.device), pool.count, asdict(pool.storage), decisive]
+        [
+            [SCHEMA_VERSION, evalpack.__version__],
+            models,
+            [asdict(pool.device), pool.count, asdict(pool.storage)],
+            decisive,
+        ]
     )
 
 
@@ -45,12 +51,16 @@ def save(folder: Path, inputs: str, plan: Plan) -> None:
 
 
 def kept(paths: RunPaths) -> dict[str, Kept]:
-    """What the run's last plan chose for each model whose jobs have begun, by slug."""
-    models = read_json(paths.plan, default={}).get("models", ())
+    """What plans of the run chose for each model whose jobs have begun, by slug.
+
+    Models that the last plan left out are among them: they may come back.
+    """
+    last = read_json(paths.plan, default={})
+    planned = {job.get("slug"): job for job in last.get("models", ())}
     return {
-        job["slug"]: Kept(job["gpus"], job["shards"], job["inputs"])
-        for job in models
-        if job.get("inputs") and paths.begun(job["slug"])
+        slug: Kept(job["gpus"], job["shards"], job["inputs"])
+        for slug, job in {**last.get("kept", {}), **planned}.items()
+        if job.get("inputs") and paths.begun(slug)
     }
 
 

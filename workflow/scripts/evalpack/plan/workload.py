@@ -24,6 +24,8 @@ class Workload:
         output_tokens: of an answer, in the mean.
         longest: tokens of the longest prompt and the longest answer together, an upper bound.
         rows: rows of the results, which share generations; 0 if they are not counted.
+        longest_output: tokens of the longest answer, where they are known: a single batch lasts as
+            long; 0 if they are not.
         limit: tokens of the longest answer allowed; 0: as long as `output_tokens`.
     """
 
@@ -33,6 +35,7 @@ class Workload:
     longest: int
     rows: int
     limit: int = 0
+    longest_output: int = 0
 
     @property
     def most_output(self) -> float:
@@ -46,7 +49,10 @@ def prompt_tokens(characters: float) -> float:
 
 
 def workload(
-    askings: Iterable[Asking], samples: Glance, output_tokens: float | None = None
+    askings: Iterable[Asking],
+    samples: Glance,
+    output_tokens: float | None = None,
+    chat_template: str = "",
 ) -> Workload:
     """What one model is asked under its conditions.
 
@@ -54,6 +60,7 @@ def workload(
         askings: the conditions, as the model is asked under them.
         samples: what is known of the samples.
         output_tokens: of an answer in the mean; None for as many as allowed.
+        chat_template: the model's own, if its entry gives one.
     """
     requests = rows = longest = limit = 0
     prompts = answers = 0.0
@@ -62,14 +69,13 @@ def workload(
         # A template of the condition's own makes other prompts, as many as there are samples.
         shared = greedy and asking.template is None
         count = asking.n * (samples.distinct_prompts if shared else samples.samples)
-        system = len(asking.system_prompt or "")
-        template = len(asking.template or "")
-        mean = max(samples.mean_prompt, template) + system
+        mean = max(samples.mean_prompt, len(asking.template or ""))
+        mean += len(asking.system_prompt or "")
         requests += count
         rows += asking.n * samples.samples
         prompts += count * prompt_tokens(mean)
         answers += count * min(output_tokens or asking.max_tokens, asking.max_tokens)
-        texts = (asking.system_prompt or "") + (asking.template or "")
+        texts = (asking.system_prompt or "") + (asking.template or "") + chat_template
         most = samples.longest_bytes + len(texts.encode()) + TEMPLATE_TOKENS + asking.max_tokens
         longest, limit = max(longest, most), max(limit, asking.max_tokens)
     return Workload(
