@@ -96,7 +96,6 @@ def compared(asks: Sequence[Ask], pool: Pool, solver_seconds: float) -> dict[str
     between = time.perf_counter()
     best = make_plan(asks, pool, {}, solver_seconds=solver_seconds) if solver_seconds else quick
     ended = time.perf_counter()
-    better = min((quick, best), key=_makespan)
     return {
         "models": len(asks),
         "gpus": pool.count,
@@ -107,8 +106,8 @@ def compared(asks: Sequence[Ask], pool: Pool, solver_seconds: float) -> dict[str
         "phases": quick.phases,
         "plain_greedy": quick.plain_greedy,
         "list_scheduling": _makespan(quick),
-        "evalpack_plan": _makespan(better),
-        "solved_by": better.solved_by,
+        "evalpack_plan": _makespan(best),
+        "solved_by": best.solved_by,
         "list_scheduling_took": between - began,
         "evalpack_plan_took": ended - between,
     }
