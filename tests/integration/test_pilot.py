@@ -72,7 +72,7 @@ def test_a_named_model_is_asked_again_and_alone(project):
 def test_a_pilot_that_fails_is_a_sentence_and_the_others_are_measured(project):
     project.misbehave(refuse=["small"])
     output = project.evalpack("pilot", fails=True)
-    said = "evalpack: a pilot failed (above is why); the others are measured"
+    said = "evalpack: not all pilots could run (above is why)"
     assert said in output.splitlines()[-1]
     assert "cannot load small: the weights are corrupt" in output
     assert measured(project).keys() == {"test/tiny/pilot"}
