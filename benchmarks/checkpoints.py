@@ -35,6 +35,32 @@ QWEN3_MOE = {
     "norm_topk_prob": True,
     "use_sliding_window": False,
 }
+GPT_OSS = {
+    "architectures": ["GptOssForCausalLM"],
+    "model_type": "gpt_oss",
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 150000.0,
+    "rope_scaling": {
+        "rope_type": "yarn",
+        "factor": 32.0,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "original_max_position_embeddings": 4096,
+        "truncate": False,
+    },
+    "attention_bias": True,
+    "sliding_window": 128,
+    "swiglu_limit": 7.0,
+    "quantization_config": {
+        "quant_method": "mxfp4",
+        "modules_to_not_convert": [
+            "model.layers.*.self_attn",
+            "model.layers.*.mlp.router",
+            "model.embed_tokens",
+            "lm_head",
+        ],
+    },
+}
 
 
 def _sizes(intermediate: int, vocabulary: int, *, tied: bool = False) -> dict[str, Any]:
@@ -53,6 +79,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama3.1:8b": {**LLAMA, **_sizes(14336, 128256)},
     "qwen2.5:14b": {**QWEN2, **_sizes(13824, 152064)},
     "qwen2.5-32b": {**QWEN2, **_sizes(27648, 152064)},
+    "gpt-oss-120b": {
+        **GPT_OSS,
+        **_sizes(2880, 201088),
+        "moe_intermediate_size": 2880,
+        "num_local_experts": 128,
+        "layer_types": ["sliding_attention", "full_attention"] * 18,
+    },
     "qwen3:30b-a3b": {**QWEN3_MOE, **_sizes(6144, 151936), "moe_intermediate_size": 768},
 }
 
@@ -75,9 +108,9 @@ def write_checkpoint(folder: Path, model: Model, tokenizer: Path) -> Path:
             tokenizer has more tokens than the model.
     """
     config = model_config(model)
-    known = (model.weight_bytes or 0) / 2
-    if abs(parameters(config) / known - 1) > 0.02:
-        raise ValueError(f"{model.name}: its shape has {parameters(config):,}, not {known:,.0f}")
+    known = model.weight_bytes or 0
+    if abs(weight_bytes(config) / known - 1) > 0.02:
+        raise ValueError(f"{model.name}: its shape has {weight_bytes(config):,} bytes, not {known:,}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     for file in tokenizer.iterdir():
@@ -109,21 +142,28 @@ def model_config(model: Model) -> dict[str, Any]:
     if model.experts:
         raise ValueError(f"{model.name}: no shape is known of this mixture of experts")
     config |= LLAMA | _sizes(0, 128256)
-    missing = (model.weight_bytes or 0) / 2 - parameters(config)
-    each = 3 * (model.hidden_size or 0) * (model.layers or 0)
+    missing = (model.weight_bytes or 0) - weight_bytes(config)
+    each = 2 * 3 * (model.hidden_size or 0) * (model.layers or 0)
     return config | {"intermediate_size": 64 * round(missing / each / 64)}
 
 
-def parameters(config: dict[str, Any]) -> int:
-    """Parameters of the shape: embeddings, attention and MLPs (norms and biases are nothing)."""
+def weight_bytes(config: dict[str, Any]) -> int:
+    """Bytes of the shape's weights, norms and biases left out: 2 a parameter, 17/32 in MXFP4."""
+    experts, others = parameters(config)
+    packed = config.get("quantization_config", {}).get("quant_method") == "mxfp4"
+    return int(experts * (17 / 32 if packed else 2) + others * 2)
+
+
+def parameters(config: dict[str, Any]) -> tuple[int, int]:
+    """Parameters of the experts, and of all else (norms and biases are nothing)."""
     hidden, head = config["hidden_size"], config["head_dim"]
     attention = 2 * hidden * head * (config["num_attention_heads"] + config["num_key_value_heads"])
-    if experts := config.get("num_experts"):
-        mlp = experts * 3 * hidden * config["moe_intermediate_size"] + experts * hidden
-    else:
-        mlp = 3 * hidden * config["intermediate_size"]
+    experts = config.get("num_experts", 0)
+    routed = experts * 3 * hidden * config.get("moe_intermediate_size", 0)
+    mlp = experts * hidden if experts else 3 * hidden * config["intermediate_size"]
     embeddings = config["vocab_size"] * hidden * (1 if config["tie_word_embeddings"] else 2)
-    return int(embeddings + config["num_hidden_layers"] * (attention + mlp))
+    layers = config["num_hidden_layers"]
+    return layers * routed, embeddings + layers * (attention + mlp)
 
 
 def words(tokenizer: Path) -> list[str]:
