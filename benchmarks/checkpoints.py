@@ -110,7 +110,9 @@ def write_checkpoint(folder: Path, model: Model, tokenizer: Path) -> Path:
     config = model_config(model)
     known = model.weight_bytes or 0
     if abs(weight_bytes(config) / known - 1) > 0.02:
-        raise ValueError(f"{model.name}: its shape has {weight_bytes(config):,} bytes, not {known:,}")
+        raise ValueError(
+            f"{model.name}: its shape has {weight_bytes(config):,} bytes, not {known:,}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     for file in tokenizer.iterdir():

@@ -28,8 +28,8 @@ from evalpack.clock import utc_now
 from evalpack.models import Model
 from evalpack.names import slug
 from evalpack.plan import cost
-from evalpack.plan.cost import Storage
 from evalpack.plan.hardware import CPU, Device, gpu
+from evalpack.plan.start import Storage, engine_seconds
 
 HERE = Path(__file__).resolve().parent
 
@@ -64,7 +64,7 @@ def main() -> None:
                 found = measure(point, model, checkpoint, options.logs, left)
                 row |= {"measured": found, "ratio": _ratios(row["predicted"], found)}
             warm |= {"triton", architecture(model)} | ({"experts"} if model.experts else set())
-            warm |= set() if point.settings.eager else {point.model}
+            warm |= set() if point.settings.mode != "compiled" else {point.model}
             report["points"].append(row)
             print(_line(row), flush=True)
             if not options.predict:
@@ -84,7 +84,7 @@ def _predicted(point: Point, model: Model, device: Device, warm: set[str]) -> di
     )
     work, settings = point.work, point.settings
     size = cost.batch(model, device, work, settings)
-    start = cost.start_seconds(model, device, settings, storage) - cost.IMPORT * device.host
+    start = engine_seconds(model, device, settings, storage)
     return {
         "name": point.name,
         "model": point.model,

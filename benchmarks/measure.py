@@ -77,14 +77,14 @@ def _run(
         engine_args={
             "load_format": "dummy",
             "max_num_seqs": point.settings.max_num_seqs,
-            "enforce_eager": point.settings.eager,
+            "enforce_eager": point.settings.mode == "eager",
             "gpu_memory_utilization": point.settings.utilization,
         },
     )
     began = time.perf_counter()
     engine = VLLMEngine(spec)
     measured: dict[str, Any] = {"start": time.perf_counter() - began}
-    inner: Any = engine._llm.llm_engine
+    (inner,) = engine._engines
     steps = _time_steps(inner)
     cpu, began = _cpu_seconds(), time.perf_counter()
     answers, ends = [], []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from evalpack.plan.cost import Settings
+from evalpack.plan.settings import Settings
 from evalpack.plan.workload import Workload
 
 SHORTEST, LONGEST, OUTPUT = 100, 152, 128
@@ -27,7 +27,7 @@ class Point:
 
 
 WIDE, NARROW = Settings(), Settings(max_num_seqs=256)
-COMPILED = Settings(max_num_seqs=256, eager=False)
+COMPILED = Settings(max_num_seqs=256, mode="compiled")
 # The most telling first, should the time not be enough for all.
 POINTS = (
     Point("1B eager 1024, first of the machine", "llama3.2:1b", 2000, WIDE),

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from evalpack.lineup import load_models
 from evalpack.models import Model
-from evalpack.plan.cost import Cost, Settings
+from evalpack.plan.cost import Cost
 from evalpack.plan.hardware import gpu
 from evalpack.plan.make import make_plan
 from evalpack.plan.options import Option
 from evalpack.plan.plan import Ask, Plan
 from evalpack.plan.pool import Pool
+from evalpack.plan.settings import Settings
 from evalpack.plan.workload import Workload
 
 REPO = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ from typing import Any
 from lineups import MODELS
 
 from evalpack.plan.calibration import Calibration, Measurement, source_of
-from evalpack.plan.cost import Storage
 from evalpack.plan.hardware import GPUS
+from evalpack.plan.start import Storage
 
 EIGHT, SEVEN, HUGE = MODELS["llama3.1:8b"], MODELS["qwen2.5:7b"], MODELS["llama3.3-70b"]
 A100 = GPUS["A100-80GB"]
@@ -20,9 +20,12 @@ def measured(job: str = "run/llama3.1-8b/1-of-1", **changes: Any) -> Measurement
         "source": source_of(EIGHT),
         "gpu_type": A100.name,
         "gpus": 1,
-        "eager": True,
+        "mode": "eager",
+        "engines": 1,
         "max_num_seqs": 256,
         "utilization": 0.9,
+        "kv_bytes": None,
+        "warm": False,
         "requests": 1000,
         "prompt_characters": 400_000,
         "prompt_tokens": 126_000,

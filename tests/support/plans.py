@@ -64,8 +64,12 @@ def report(
     price: float | None = 2.5,
     notes: Sequence[str] = (),
     slower: float = 1.0,
+    lead: float = 0.0,
 ) -> PlanReport:
-    """The plan of these models on so many GPUs of 80 GB; `slower` stretches all times."""
+    """The plan of these models on so many GPUs of 80 GB.
+
+    `slower` stretches all times but `lead`, before which no job begins.
+    """
     jobs = [
         Job(
             model=asked.name,
@@ -79,7 +83,7 @@ def report(
         for shard in range(1, asked.shards + 1)
     ]
     jobs.sort(key=lambda job: (-job.gpus, -job.seconds))
-    schedule = simulate(jobs, gpus)
+    schedule = simulate(jobs, gpus, lead)
     return PlanReport(
         run=run,
         gpu_type="A100-80GB",
@@ -89,7 +93,7 @@ def report(
         schedule=schedule,
         one_at_a_time=sum(job.seconds for job in jobs),
         phases=1.3 * schedule.makespan,
-        lower_bound=max(schedule.gpu_seconds / gpus, *(job.seconds for job in jobs)),
+        lower_bound=lead + max(schedule.gpu_seconds / gpus, *(job.seconds for job in jobs)),
         solved_by="list scheduling",
         price=price,
         notes=notes,

@@ -7,15 +7,10 @@ from typing import Any
 import yaml
 from lineups import MODELS, REPO, work
 
-from evalpack.plan.cost import (
-    GRAPHS,
-    IMPORT,
-    Settings,
-    Storage,
-    generate_seconds,
-    start_seconds,
-)
+from evalpack.plan.cost import generate_seconds
 from evalpack.plan.hardware import GPUS
+from evalpack.plan.settings import CAPTURED, Settings
+from evalpack.plan.start import IMPORT, Storage, engine_seconds
 
 GOLDEN = REPO / "tests" / "unit" / "golden" / "measured_speed.yaml"
 
@@ -51,8 +46,8 @@ class Row:
         settings = Settings(
             tp=given("tp", 1),
             max_num_seqs=given("max_num_seqs", 1024),
-            eager=given("eager", True),
-            graphs=given("graphs", GRAPHS),
+            mode=given("mode", "eager"),
+            captured=given("captured", CAPTURED),
             call=given("call"),
             detokenize=given("detokenize", True),
             engines=given("engines", 1),
@@ -64,17 +59,16 @@ class Row:
             triton=given("triton", True),
         )
         asked = work(given("requests", 5000), given("prompt", 126), given("output", 128))
-        imports = IMPORT * device.host
         if self.what == "import":
-            return imports
+            return IMPORT * device.host
         if self.what == "start":
-            return start_seconds(model, device, settings, storage) - imports
+            return engine_seconds(model, device, settings, storage)
         seconds = generate_seconds(model, device, asked, settings)
         if self.what == "generate":
             return seconds
         assert self.what == "tokens_per_second", f"{self.name}: what is {self.what}?"
         each = asked.output_tokens + (asked.prompt_tokens if given("total") else 0)
-        return asked.requests * each / seconds * settings.engines * given("replicas", 1)
+        return asked.requests * each / seconds * given("replicas", 1)
 
 
 def rows() -> list[Row]:

@@ -13,8 +13,8 @@ from measurements import A100, EIGHT, measured
 
 from evalpack.plan import calibration
 from evalpack.plan.calibration import SCHEMA_VERSION, Measurement
-from evalpack.plan.cost import Storage
 from evalpack.plan.hardware import GPUS
+from evalpack.plan.start import Storage
 
 
 def leave(results: Path, *ones: Measurement, version: int = SCHEMA_VERSION) -> None:
@@ -106,11 +106,13 @@ def test_two_that_gather_while_jobs_finish_lose_nothing(tmp_path: Path) -> None:
         "{",
         "[]",
         "null",
-        '{"schema_version": 1}',
-        '{"schema_version": 1, "job": "a"}',
-        json.dumps({"schema_version": 1, **asdict(measured(start="long"))}),
-        json.dumps({"schema_version": 1, **asdict(measured(requests=-1))}),
-        json.dumps({"schema_version": 1, **asdict(measured(generate=math.nan))}),
+        '{"schema_version": 2}',
+        '{"schema_version": 2, "job": "a"}',
+        json.dumps({"schema_version": 2, **asdict(measured(start="long"))}),
+        json.dumps({"schema_version": 2, **asdict(measured(requests=-1))}),
+        json.dumps({"schema_version": 2, **asdict(measured(generate=math.nan))}),
+        json.dumps({"schema_version": 2, **asdict(measured(mode="quick"))}),
+        json.dumps({"schema_version": 1, **asdict(measured())}),
         json.dumps({"schema_version": 99, **asdict(measured())}),
         json.dumps(asdict(measured())),
     ],
@@ -127,9 +129,9 @@ def test_what_is_damaged_or_of_another_version_is_passed_over(tmp_path: Path, co
     [
         "{",
         "[1]",
-        '{"schema_version": 1}',
-        '{"schema_version": 1, "measurements": {}}',
-        '{"schema_version": 1, "measurements": [1, {}]}',
+        '{"schema_version": 2}',
+        '{"schema_version": 2, "measurements": {}}',
+        '{"schema_version": 2, "measurements": [1, {}]}',
         '{"schema_version": 99, "measurements": [{}]}',
     ],
 )

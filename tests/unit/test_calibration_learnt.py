@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lineups import option, work
-from measurements import A100, EIGHT, HUGE, SEVEN, having, measured, slower
+from measurements import A100, EIGHT, HUGE, SEVEN, having, measured, predicted, slower
 
 from evalpack.plan import calibration
 from evalpack.plan.calibration import Calibration, source_of
-from evalpack.plan.cost import Settings, Storage, job_cost
+from evalpack.plan.cost import job_cost
 from evalpack.plan.options import Option
+from evalpack.plan.settings import MODES, Mode, Settings
+from evalpack.plan.start import IMPORT, Storage
 from evalpack.plan.workload import Workload, prompt_tokens
 
 
@@ -35,6 +37,11 @@ class TestPace:
         assert both.factors(EIGHT, 2) == pytest.approx((4, 4))
         assert 2 < both.factors(EIGHT, 4)[1] < 4
 
+    def test_a_warm_start_is_held_against_a_warm_prediction(self) -> None:
+        cold, warm = (predicted(measured(warm=warm))[0] for warm in (False, True))
+        assert warm < cold - IMPORT
+        assert having(slower(2.0, warm=True)).factors(EIGHT, 1) == pytest.approx((2, 2))
+
     def test_models_of_the_same_weights_share_what_was_learnt(self) -> None:
         again = replace(EIGHT, name="llama3.1:8b-warm", sampling={"temperature": 1.0})
         assert having(slower(2.0)).factors(again, 1) == pytest.approx((2, 2))
@@ -47,7 +54,9 @@ class TestPace:
     @given(
         model=st.sampled_from([EIGHT, SEVEN, HUGE]),
         gpus=st.sampled_from([1, 2, 4]),
-        eager=st.booleans(),
+        mode=st.sampled_from(MODES),
+        engines=st.sampled_from([1, 2]),
+        warm=st.booleans(),
         max_num_seqs=st.sampled_from([None, 64, 256, 1024]),
         utilization=st.floats(0.5, 0.95),
         requests=st.integers(1, 20_000),
@@ -61,7 +70,9 @@ class TestPace:
         self,
         model: Any,
         gpus: int,
-        eager: bool,
+        mode: Mode,
+        engines: int,
+        warm: bool,
         max_num_seqs: int | None,
         utilization: float,
         requests: int,
@@ -74,7 +85,9 @@ class TestPace:
         one = measured(
             source=source_of(model),
             gpus=gpus,
-            eager=eager,
+            mode=mode,
+            engines=engines,
+            warm=warm,
             max_num_seqs=max_num_seqs,
             utilization=utilization,
             requests=requests,
@@ -89,8 +102,9 @@ class TestPace:
         asked = history.workload(model, Workload(requests, guess, 512, 2048, 0, limit=512))
         assert asked.prompt_tokens == pytest.approx(prompt)
         assert asked.output_tokens == pytest.approx(answer)
-        settings = Settings(gpus, max_num_seqs or 256, eager, utilization)
-        cost = job_cost(model, A100, asked, settings, history.storage)
+        settings = Settings(gpus, max_num_seqs or 256, mode, utilization, engines=engines)
+        storage = replace(history.storage, warm=warm)
+        cost = job_cost(model, A100, asked, settings, storage)
         cost = history.option(model, Option(1, settings, cost)).cost
         assert (cost.start, cost.generate) == pytest.approx((start, generate))
 

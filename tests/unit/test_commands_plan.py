@@ -34,9 +34,12 @@ MEASURED = {
     "source": "meta-llama/Llama-3.1-8B-Instruct",
     "gpu_type": "A100-80GB",
     "gpus": 1,
-    "eager": True,
+    "mode": "eager",
+    "engines": 1,
     "max_num_seqs": 256,
     "utilization": 0.9,
+    "kv_bytes": 20_000_000_000,
+    "warm": True,
     "requests": 50,
     "prompt_characters": 27_000,
     "prompt_tokens": 8_000,
@@ -110,6 +113,17 @@ class TestTable:
         assert re.search(r"Against three phases \(small, medium, large\): .* times as long", out)
         assert re.search(r"No plan ends before .*; this one is \d+\.\d% above that, by", out)
         assert "50 samples make 50 generations a model." in out
+
+    def test_the_lead_in_is_told_and_is_in_every_sum(self, planned: Planned) -> None:
+        said = "The first 25 s import vLLM, once for all jobs"
+        warm = planned.json()
+        assert said in planned.plan()
+        assert min(job["begin"] for job in warm["jobs"]) == 25
+        planned.set(planning={**planned.project.config["planning"], "warm_start": False})
+        cold = planned.json()
+        assert said not in planned.plan()
+        assert min(job["begin"] for job in cold["jobs"]) == 0
+        assert warm["totals"]["makespan_seconds"] < cold["totals"]["makespan_seconds"]
 
     def test_a_price_becomes_a_cost(self, planned: Planned) -> None:
         assert planned.json()["totals"]["cost"] is None

@@ -82,7 +82,9 @@ def test_a_shard_takes_its_share_of_the_time_and_the_whole_of_the_start() -> Non
     whole, half = (
         plan([MODELS["llama3.1:8b"]], planning={"shards": n}).models[0].cost for n in (1, 2)
     )
-    assert half.start == whole.start
+    assert half.start == pytest.approx(
+        whole.start, abs=2
+    )  # graphs pay off for all, or not for half
     assert 0.5 * whole.generate < half.generate < 0.6 * whole.generate
 
 
@@ -189,9 +191,12 @@ def measured(model: Model, start: float, generate: float) -> Calibration:
         source=source_of(model),
         gpu_type="A100-80GB",
         gpus=1,
-        eager=True,
+        mode="eager",
+        engines=1,
         max_num_seqs=1024,
         utilization=0.9,
+        kv_bytes=None,
+        warm=True,
         requests=1000,
         prompt_characters=400_000,
         prompt_tokens=130_000,
@@ -218,8 +223,11 @@ def test_calibration_changes_a_plan_only_where_it_is_given() -> None:
 
 
 def test_the_plan_chooses_the_engine_settings_it_counted_with() -> None:
-    args = plan([MODELS["llama3.1:8b"]]).models[0].engine_args
-    assert args.keys() == {"enforce_eager", "gpu_memory_utilization", "max_num_seqs"}
+    planned = plan([MODELS["llama3.1:8b"]]).models[0]
+    args = planned.engine_args
+    assert args["enforce_eager"] is True
+    assert args["max_num_seqs"] == planned.cost.batch
+    assert args["kv_cache_memory_bytes"] >= planned.cost.kv_bytes
     half = replace(MODELS["qwen2.5-32b"], engine={"gpu_memory_utilization": 0.45})
     planned = plan([half]).models[0]
     assert planned.engine_args["gpu_memory_utilization"] == 0.45

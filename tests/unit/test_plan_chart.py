@@ -76,6 +76,16 @@ def test_start_up_ends_where_generating_begins() -> None:
         assert (block["warm"] - block["begin"]) * unit == pytest.approx(job.start, abs=1)
 
 
+def test_the_chart_begins_with_the_lead_in_where_there_is_one() -> None:
+    late = plans.report(plans.lineup(), gpus=4, lead=90.0)
+    _, unit = time_unit(late)
+    assert min(block["begin"] for block in blocks(late)) * unit == pytest.approx(90, abs=1)
+    said = "vLLM is imported, once for all jobs"
+    assert f"{said}: 1 min 30 s" in svg(late)
+    assert said in page(late)
+    assert said not in svg(TEN) + page(TEN)
+
+
 def test_ten_models_have_ten_colours_and_more_differ_from_what_ran_before() -> None:
     assert len(set(colours(TEN).values())) == 10
     report = plans.report(plans.many(46), gpus=8)

@@ -31,9 +31,15 @@ def refusal(model: Model, gpus: int = 4, gpu_type: str = "A100-80GB", **more: An
 
 def test_sizes_go_from_the_smallest_that_runs_to_the_smallest_that_holds_a_full_batch() -> None:
     assert sizes(MODELS["llama3.1:8b"], 8) == [1]
-    assert sizes(MODELS["gpt-oss-120b"], 8) == [1]  # 65 GB in MXFP4
-    assert sizes(MODELS["qwen2.5-32b"], 8) == [1]
-    assert sizes(MODELS["qwen2.5-32b"], 8, output=1024) == [1, 2]
+    assert sizes(MODELS["gpt-oss-120b"], 8, requests=400) == [1]  # 65 GB in MXFP4
+    assert sizes(MODELS["qwen2.5-32b"], 8, requests=100) == [1]
+    assert sizes(MODELS["qwen2.5-32b"], 8, requests=100, output=1024) == [1, 2]
+
+
+def test_where_more_requests_could_run_at_once_twice_as_many_are_a_choice_too() -> None:
+    assert sizes(MODELS["gpt-oss-120b"], 8) == [1, 2]
+    assert sizes(MODELS["qwen2.5-32b"], 8) == [1, 2]
+    assert sizes(MODELS["llama3.1:8b"], 8, output=1024) == [1, 2]
 
 
 def test_where_one_gpu_will_not_do_twice_as_many_are_a_choice_too() -> None:

@@ -45,6 +45,15 @@ def test_jobs_begin_when_snakemakes_scheduler_starts_them(lineup: tuple[list[Job
     assert began(simulate(jobs, gpus)) == real
 
 
+@given(lineups(), seconds)
+def test_a_lead_in_moves_every_job_by_itself(lineup: tuple[list[Job], int], lead: float) -> None:
+    jobs, gpus = lineup
+    at_once, later = simulate(jobs, gpus), simulate(jobs, gpus, lead)
+    assert began(later) == {name: lead + begin for name, begin in began(at_once).items()}
+    if jobs:
+        assert later.makespan == pytest.approx(lead + at_once.makespan)
+
+
 @given(lineups())
 def test_no_gpu_runs_two_jobs_at_once(lineup: tuple[list[Job], int]) -> None:
     jobs, gpus = lineup

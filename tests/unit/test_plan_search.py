@@ -137,7 +137,7 @@ def test_options_can_all_run_at_once_and_hold_what_a_shard_is_asked(
         assert one.shards * one.gpus <= on[0]
         assert one.shards <= max(1, asked.requests)
         assert one.gpus in tp_sizes(MODELS[name], on[0])
-        assert 1 <= one.cost.batch <= one.settings.max_num_seqs
+        assert 1 <= one.cost.batch <= one.settings.max_num_seqs * one.settings.engines
 
 
 def options_of(name: str, where: Pool, asked: Any) -> list[Option]:

@@ -53,6 +53,7 @@ def test_the_order_of_the_config_and_the_solvers_time_are_no_inputs() -> None:
         digest(where=pool(8)),
         digest(where=pool(4, "H100-80GB")),
         digest(output_tokens=64),
+        digest(warm_start=False),
     ],
 )
 def test_whatever_a_plan_hangs_on_is_an_input(other: str) -> None:

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from evalpack.pilot import pilot
-from evalpack.script import run
+from evalpack.warm.client import run
 
 if __name__ == "__main__":
     run(
-        lambda: pilot(
-            Path(snakemake.output[0]),  # noqa: F821
-            slug=snakemake.wildcards.slug,  # noqa: F821
-            settings=snakemake.params.settings,  # noqa: F821
-            answers=snakemake.params.answers,  # noqa: F821
-        ),
+        "pilot",
         log=snakemake.log[0],  # noqa: F821
+        run=str(Path(snakemake.output[0]).parents[1]),  # noqa: F821
+        slug=snakemake.wildcards.slug,  # noqa: F821
+        params=snakemake.params.settings,  # noqa: F821
+        answers=snakemake.params.answers,  # noqa: F821
     )

@@ -1,25 +1,23 @@
 """A generate job: one shard of one model, from what is missing in the journal to the shard file."""
 
-import os
 import traceback
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from evalpack import leases, shards, weights
+from evalpack import shards, weights
+from evalpack.answering import Answering, Start, Work
 from evalpack.asks import Ask, asks
 from evalpack.attempts import Starts, retries
 from evalpack.clock import utc_now
-from evalpack.engines.base import Answer, AnswerError, EngineSpec
-from evalpack.engines.factory import load_engine
+from evalpack.engines.base import Answer, AnswerError
 from evalpack.errors import UserError
 from evalpack.jobs import RunSpec
 from evalpack.journal import Journal, JournalWriter, answer_row, stands
-from evalpack.lengths import engine_lengths, longest_request, outgrown
-from evalpack.measuring import Stopwatch
+from evalpack.lengths import longest_request
+from evalpack.page_cache import read_ahead
 from evalpack.paths import RunPaths
-from evalpack.progress import Progress
 from evalpack.runlock import current_owner
 
 
@@ -43,7 +41,7 @@ class GenerateJob:
         self.spec = RunSpec.load(self.paths.plan)
         self.job = self.spec.job(slug)
         self.slug, self.index, self.of, self.params = slug, index, of, params
-        self.label = f"{self.job.model.name} {index}-of-{of}"
+        self.label = f"{self.job.model.name} {self._name}"
         model, note = self.job.model, self.paths.weights(slug)
         self.folder, identity, self.without_weights = weights.locate(model, note)
         self.settings = self.job.settings_digest(identity)
@@ -51,6 +49,8 @@ class GenerateJob:
         self.max_tokens: dict[str, int] = {}
         self.refusals: dict[str, AnswerError] = {}
         self._longest = 0
+        self._ahead: Answering | None = None
+        self._start = Start()
         for ask in asks(self.paths.samples, self.job, self.settings):
             if shards.shard_of(ask.key, of) == index:
                 self.max_tokens[ask.key] = ask.sampling["max_tokens"]
@@ -58,7 +58,19 @@ class GenerateJob:
                 if ask.refusal is not None:
                     self.refusals[ask.key] = ask.refusal
 
-    def run(self) -> None:
+    def prepare(self) -> None:
+        """Begin what needs no device, for a job that will be asked to run soon.
+
+        Nothing is written: whether the job runs, and when, is not known yet.
+        """
+        missing = self.max_tokens.keys() - self._journal().keys() - self.refusals.keys()
+        if missing and self.without_weights is None:
+            self._ahead = self._answering(self._name)
+            self._ahead.prepare(missing)
+            if self.folder is not None:
+                read_ahead(Path(self.folder))
+
+    def run(self, start: Start = Start()) -> None:  # noqa: B008 - it never changes
         """Generate what is missing and write the shard.
 
         Raises:
@@ -66,6 +78,7 @@ class GenerateJob:
             LeaseTimeout: if no GPU came free in time.
         """
         given_up = None
+        self._start = start
         missing = self._missing()
         total = len(self.max_tokens)
         self._say(f"{total - len(missing)} answers in the journal, {len(missing)} to generate")
@@ -74,13 +87,14 @@ class GenerateJob:
         path = self.paths.shard(self.slug, self.index, self.of)
         shards.write(path, self._rows(given_up), settings=self.settings, params=self.params)
 
-    def pilot(self, answers: int) -> None:
+    def pilot(self, answers: int, start: Start = Start()) -> None:  # noqa: B008
         """Generate a few of the missing answers, for what they tell of speed and lengths.
 
         They are journalled like all others, so that the run does not ask for them again.
 
         Args:
             answers: how many, spread over the samples by chance (keys are digests).
+            start: how the job was started.
 
         Raises:
             UserError: if the weights are not there.
@@ -88,6 +102,7 @@ class GenerateJob:
         """
         if self.without_weights is not None:
             raise UserError(str(self.without_weights))
+        self._start = start
         chosen = sorted(self._missing())[:answers]
         self._say(f"pilot of {len(chosen)} answers")
         if chosen:
@@ -128,7 +143,7 @@ class GenerateJob:
             return starts.cause
         starts.begin()
         try:
-            self._generate(missing, name=f"{self.index}-of-{self.of}", starts=starts)
+            self._generate(missing, name=self._name, starts=starts)
         except Exception as error:
             reason = (str(error).splitlines() or ["no message"])[0]
             starts.failed(AnswerError(type(error).__name__, reason, permanent=False))
@@ -141,78 +156,37 @@ class GenerateJob:
     def _generate(
         self, missing: Collection[str], *, name: str, starts: Starts | None = None
     ) -> None:
-        """Answer what is missing on one engine, or a second one for requests that outgrow it."""
-        total = len(self.max_tokens)
-        watch = Stopwatch(self.job, self.spec.hardware["gpu_type"])
-        left = set(missing)
+        """Answer what is missing and journal every answer."""
+        answering = self._ahead or self._answering(name)
         with (
-            Progress(
-                self.paths.heartbeat(self.slug, name), self.label, total, total - len(missing)
-            ) as progress,
             JournalWriter(self.paths.journal(self.slug), self.settings) as journal,
-            self._devices(progress, watch),
+            closing(answering.answers(missing, self._start)) as answers,
         ):
-            lengths = engine_lengths(self.job, self._longest, self.folder)
-            for length in lengths:
-                for answer in self._answers(left, length, lengths[-1], progress, watch):
-                    left.discard(answer.key)
-                    journal.append(self._row(answer, watch.env_id, watch.evaluation_type))
-                    progress.answered(answer.completion_tokens or 0)
-                    watch.answered(answer)
-                    if answer.error is None and starts is not None:
-                        starts.progressed()
-                if not left:
-                    break
-        if self.job.gpus:
-            watch.write(self.paths.measured(self.slug, name), f"{self.spec.run}/{self.slug}/{name}")
+            for answer in answers:
+                row = self._row(answer, answering.env_id, answering.evaluation_type)
+                journal.append(row)
+                if answer.error is None and starts is not None:
+                    starts.progressed()
 
-    def _answers(
-        self,
-        keys: Collection[str],
-        length: int | None,
-        most: int | None,
-        progress: Progress,
-        watch: Stopwatch,
-    ) -> Iterator[Answer]:
-        """The answers of an engine that takes requests of `length` tokens; not those too long for it."""
-        progress.phase("loading")
-        engine = load_engine(
-            EngineSpec(
-                model=self.job.model,
+    def _answering(self, name: str) -> Answering:
+        return Answering(
+            Work(
+                spec=self.spec,
+                job=self.job,
+                paths=self.paths,
+                name=name,
+                label=self.label,
                 weights=self.folder,
-                tensor_parallel_size=max(1, self.job.gpus),
-                max_model_len=length,
-                engine_args=self.job.engine_args,
+                max_tokens=self.max_tokens,
+                longest=self._longest,
+                asks=self._asks,
+                say=self._say,
             )
         )
-        watch.loaded(engine)
-        try:
-            progress.phase("generating")
-            requests = (watch.asked(ask).request() for ask in self._asks(keys))
-            for answer in engine.generate(requests):
-                if not outgrown(answer, length, most, self.max_tokens[answer.key]):
-                    yield answer
-        finally:
-            engine.close()
 
-    @contextmanager
-    def _devices(self, progress: Progress, watch: Stopwatch) -> Iterator[None]:
-        """The job's GPUs, or the machine's one CPU slot; a server elsewhere needs neither."""
-        if self.job.gpus == 0:
-            yield
-            return
-        progress.phase("waiting")
-        watch.waiting()
-        with leases.acquire(
-            self.job.gpus,
-            self.label,
-            allowed=self.spec.hardware["allowed"],
-            max_wait=self.spec.config["planning"]["max_wait"],
-            log=self._say,
-        ) as lease:
-            watch.leased()
-            os.environ.update(lease.environment())
-            yield
+    @property
+    def _name(self) -> str:
+        return f"{self.index}-of-{self.of}"
 
     def _asks(self, keys: Collection[str]) -> Iterator[Ask]:
         """The asks with these keys, each once."""

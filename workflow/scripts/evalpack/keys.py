@@ -44,6 +44,7 @@ _SPEED_ONLY = {
     "max_num_seqs",
     "max_num_batched_tokens",
     "enforce_eager",
+    "engines_per_gpu",
     "enable_prefix_caching",
     "swap_space",
     "cpu_offload_gb",

@@ -4,8 +4,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import psutil
-
 from evalpack.asks import Ask
 from evalpack.atomic import read_json, write_json
 from evalpack.clock import utc_now
@@ -13,19 +11,27 @@ from evalpack.engines.base import Answer, Engine
 from evalpack.jobs import ModelJob
 from evalpack.plan.calibration import SCHEMA_VERSION, Measurement, source_of
 from evalpack.plan.fit import UTILIZATION
+from evalpack.plan.settings import mode_of
+from evalpack.processes import process_began
 
 
 class Stopwatch:
     """Times of one job's phases, and the lengths of what was asked and answered.
 
-    Start-up is counted from the start of the process, without the wait for GPUs.
+    Start-up is counted from when the job was asked to start, without the wait for GPUs.
     """
 
-    def __init__(self, job: ModelJob, gpu_type: str | None) -> None:
+    def __init__(self, job: ModelJob, gpu_type: str | None, began: float | None = None) -> None:
+        """Begin to measure.
+
+        Args:
+            job: the job.
+            gpu_type: what it runs on; None for the CPU.
+            began: see `began`.
+        """
         self._job, self._gpu_type = job, gpu_type or "CPU"
-        self._born = psutil.Process().create_time()
         self._waited = 0.0
-        self._wait_began = self._born
+        self.began(began)
         self._ready: float | None = None
         self._last: float | None = None
         self._engines = 0
@@ -33,6 +39,17 @@ class Stopwatch:
         self._longest_output = 0
         self._asked: dict[str, int] = {}
         self.env_id = self.evaluation_type = ""
+
+    def began(self, at: float | None) -> None:
+        """The job was asked to start.
+
+        Args:
+            at: when, in seconds of the epoch, if it was forked from a process that was ready for it;
+                None for a job that is a process of its own, and as old as that.
+        """
+        self._warm = at is not None
+        self._began = process_began() if at is None else at
+        self._wait_began = self._began
 
     def waiting(self) -> None:
         """The wait for GPUs begins."""
@@ -83,16 +100,19 @@ class Stopwatch:
             source=source_of(self._job.model),
             gpu_type=self._gpu_type,
             gpus=self._job.gpus,
-            eager=bool(given.get("enforce_eager", False)),
+            mode=mode_of(given),
+            engines=int(given.get("engines_per_gpu", 1)),
             max_num_seqs=given.get("max_num_seqs"),
             utilization=float(given.get("gpu_memory_utilization", UTILIZATION)),
+            kv_bytes=given.get("kv_cache_memory_bytes"),
+            warm=self._warm,
             requests=self._requests,
             prompt_characters=self._characters,
             prompt_tokens=self._prompt_tokens,
             output_tokens=self._output_tokens,
             longest_output=self._longest_output,
             max_tokens=max(asking.max_tokens for asking in self._job.askings),
-            start=round(self._ready - self._born - self._waited, 3),
+            start=round(self._ready - self._began - self._waited, 3),
             generate=round(self._last - self._ready, 3),
             finished=utc_now(),
         )

@@ -18,6 +18,7 @@ class RunPaths:
         self.planned_samples = self.planning / "samples.json"
         self.quality = run_dir / "quality.json"
         self.judge_ready = run_dir / "judge_ready"
+        self.telemetry_summary = run_dir / "telemetry" / "summary.json"
 
     def weights(self, slug: str) -> Path:
         """Description of a model's files."""
@@ -56,6 +57,10 @@ class RunPaths:
     def measured(self, slug: str, job: str) -> Path:
         """What a finished job measured: times and lengths, for calibration."""
         return self.run / "measured" / slug / f"{job}.json"
+
+    def telemetry(self, slug: str) -> Path:
+        """Folder of what a model's jobs recorded of their GPUs, a file an attempt."""
+        return self.run / "telemetry" / slug
 
     def merged(self, slug: str) -> Path:
         """One model's raw answers, joined to their samples."""

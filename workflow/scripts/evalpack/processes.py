@@ -14,6 +14,7 @@ import psutil
 
 OWNER = "EVALPACK_OWNER"
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded now: a forked child should not load libraries
 
 
 def own_jobs() -> None:
@@ -27,10 +28,29 @@ def die_with_workflow() -> None:
     Snakemake starts a script through a shell, and a SIGKILL of Snakemake alone leaves both running.
     The kernel signals the loss of the shell; a thread watches the owner.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with(os.getppid())
     owner = json.loads(os.environ.get(OWNER, "null"))
     if owner is not None and (owner["host"], owner["boot"]) == (socket.gethostname(), boot_id()):
         threading.Thread(target=_watch, args=(owner,), daemon=True).start()
+
+
+def end_with(parent: int | None) -> None:
+    """Have the kernel kill this process when its parent, or the thread that forked it, ends.
+
+    Args:
+        parent: the parent's id; if it is gone already, this process ends now. None: go on alone.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if parent is not None else 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
+
+
+def owner_lives() -> bool:
+    """Whether the workflow that owns this process still runs, as far as this machine can tell."""
+    owner = json.loads(os.environ.get(OWNER, "null"))
+    if owner is None or (owner["host"], owner["boot"]) != (socket.gethostname(), boot_id()):
+        return True
+    return is_alive(owner["pid"], owner["started"])
 
 
 def _watch(owner: dict[str, Any]) -> None:
@@ -47,6 +67,13 @@ def identity() -> dict[str, str | int | float]:
         "pid": os.getpid(),
         "started": psutil.Process().create_time(),
     }
+
+
+def process_began() -> float:
+    """When this process began, in seconds of the epoch, to a hundredth (psutil knows it to a second)."""
+    ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
 
 
 def is_alive(pid: int, started: float) -> bool:
@@ -66,3 +93,26 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+_forker = 0
+
+
+def end_with_parent() -> None:
+    """Have every process that this one forks from now on end with it, or with its forking thread.
+
+    Processes started as new programs (Popen, multiprocessing's spawn) are not reached.
+    """
+    global _forker  # noqa: PLW0603 - the hooks are the process's own, once and for all
+    if not _forker:
+        os.register_at_fork(before=_remember, after_in_child=_follow)
+    _forker = os.getpid()
+
+
+def _remember() -> None:
+    global _forker  # noqa: PLW0603
+    _forker = os.getpid()
+
+
+def _follow() -> None:
+    end_with(_forker)

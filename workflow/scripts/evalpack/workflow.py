@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evalpack import attempts, config, extract, keys, leases, pilot, processes, weights
+from evalpack import attempts, config, extract, keys, leases, processes, telemetry, weights
 from evalpack.atomic import sweep
 from evalpack.build import build
 from evalpack.errors import UserError
@@ -24,8 +24,10 @@ from evalpack.plan import calibration
 from evalpack.project import MODELS_YAML
 from evalpack.runlock import RunLock
 from evalpack.samples import resolve_template
+from evalpack.warm.start import WarmServer
 
 PARALLEL_DOWNLOADS = 2
+PILOT_ANSWERS = 64
 T = TypeVar("T")
 
 
@@ -48,6 +50,7 @@ class WorkflowRun:
         self.priorities = self._by_slug(lambda job: job.priority)
         self.shard_priorities = ByShard({s: job.priorities for s, job in self.jobs.items()})
         self._lock = RunLock(self.paths.lock)
+        self._warm = WarmServer()
         self._started = time.time()
 
     @classmethod
@@ -83,6 +86,8 @@ class WorkflowRun:
             leases.clean_up()
             sweep(self.paths.run)
             replace(self.spec, retries=retries).save(self.paths.plan)
+            if self._workflow.local_exec:
+                self._warm.start(self.spec, self.paths)
         except UserError as error:
             raise _spoken(error) from None
         except OSError as error:
@@ -91,7 +96,10 @@ class WorkflowRun:
 
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""
+        self._warm.stop()
         leases.clean_up()
+        with contextlib.suppress(OSError):
+            telemetry.write_summary(self.paths.run, gpus=self.spec.hardware["gpus"])
         with contextlib.suppress(OSError):  # a later run, or `evalpack plan`, gathers it as well
             calibration.gather(self.config.results)
         self._lock.release()
@@ -143,7 +151,7 @@ class WorkflowRun:
     @property
     def pilot_answers(self) -> int:
         """Answers that a pilot asks for."""
-        return pilot.ANSWERS
+        return PILOT_ANSWERS
 
     @property
     def all_weights(self) -> list[str]:

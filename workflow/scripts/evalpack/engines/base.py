@@ -50,7 +50,8 @@ class Answer:
 
     `inference_time` is seconds from being scheduled to the last token, on a monotonic clock;
     `finished` is UTC, ISO 8601 with milliseconds; `token_ids` are the raw completion tokens
-    (None where a server does not tell them).
+    (None where a server does not tell them). `first_token` is when the first token came, in seconds
+    of the epoch, where the engine tells.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Answer:
     finished: str
     token_ids: list[int] | None = None
     error: AnswerError | None = None
+    first_token: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,14 @@ class EngineSpec:
 
 
 class EngineFailure(RuntimeError):
-    """The engine cannot go on; what it answered before stands, the rest is worth a retry."""
+    """The engine cannot go on; what it answered before stands, the rest is worth a retry.
+
+    `memory`: it is the GPU's memory that did not suffice.
+    """
+
+    def __init__(self, message: str, *, memory: bool = False) -> None:
+        super().__init__(message)
+        self.memory = memory
 
 
 class Engine(Protocol):

@@ -4,201 +4,295 @@ The same code runs vLLM's CUDA and CPU builds.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from evalpack.clock import utc_now
 from evalpack.engines.base import Answer, AnswerError, EngineFailure, EngineSpec, Request
-from evalpack.extract import opens_reasoning
+from evalpack.engines.detokenize import can_wait, text_of
+from evalpack.engines.failures import FailureLog, is_memory
+from evalpack.engines.rendering import RenderAhead, Rendered, last_line, refused
 
-# Requests handed over between two steps; more would keep the engine waiting for the tokenizer.
+# Requests handed over between two steps; more would keep the engine's answers waiting.
 _TOP_UP = 64
 # Snakemake exports its threads to these too; with MKL's, vLLM's CPU build is 40 times slower.
 _THREADED_LIBRARIES = ("MKL", "OPENBLAS", "GOTO", "NUMEXPR", "VECLIB_MAXIMUM", "BLIS")
+_KNOWN_PARAMS = 64
+_WORKER = "evalpack.engines.worker.GatedWorker"
 
 
 class VLLMEngine:
-    """One `vllm.LLM`, driven step by step so that it never drains between batches."""
+    """One vLLM engine, or several that share the job's GPU, driven step by step.
+
+    They are never drained between batches, and fed with tokens that a thread renders ahead.
+    """
 
     evaluation_type = "server"
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: EngineSpec, requests: Iterable[Request] = ()) -> None:
         """Load the model.
+
+        Args:
+            spec: what to load.
+            requests: what will be asked: rendered while the model loads.
 
         Raises:
             EngineFailure: if vLLM cannot load it; the message is vLLM's own.
         """
-        for library in _THREADED_LIBRARIES:
-            os.environ.pop(f"{library}_NUM_THREADS", None)
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
-        # Without this, vLLM's CPU build asks for most of the machine's memory.
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        from vllm import LLM
+        prepare_environment()
+        from vllm import EngineArgs
+        from vllm.tokenizers import cached_tokenizer_from_config
+        from vllm.usage.usage_lib import UsageContext
 
         self._model = spec.model
-        arguments: dict[str, Any] = {
-            "model": spec.weights,
-            "tensor_parallel_size": spec.tensor_parallel_size,
-            "dtype": spec.model.dtype,
-            "max_model_len": spec.max_model_len,
-            "trust_remote_code": spec.model.trust_remote_code,
-            "generation_config": "vllm",  # sampling is ours alone, never the checkpoint's
-            "disable_log_stats": False,  # or there are no times per request
-            **spec.engine_args,
-        }
+        self._failures = FailureLog()
+        self._engines: list[Any] = []
+        self._rendering: RenderAhead | None = None
+        self._params_cache: dict[int, tuple[Any, Any]] = {}
+        arguments, copies = _arguments(spec)
         try:
-            self._llm = LLM(**arguments)
+            config = EngineArgs(**arguments).create_engine_config(UsageContext.LLM_CLASS)
+            self._tokenizer = cached_tokenizer_from_config(config.model_config)
+            self._max_model_len: int = config.model_config.max_model_len
+            self._most_running: int = config.scheduler_config.max_num_seqs
+            self._given = requests
+            if requests:
+                self._rendering = self._render(requests)
+            self._start([config] + [_again(arguments) for _ in range(copies - 1)])
         except (Exception, SystemExit) as error:  # vLLM raises whatever its parts raise
-            raise EngineFailure(
-                f"vLLM could not load {spec.model.name}: {_last_line(error)}"
-            ) from error
-        config = self._llm.llm_engine.vllm_config
-        self._max_model_len: int = config.model_config.max_model_len
-        self._window: int = 2 * config.scheduler_config.max_num_seqs
+            self.close()
+            raise self._failed(f"vLLM could not load {spec.model.name}", error) from error
         self.env_id = _env_id()
-        self._opened: set[str] = set()  # requests whose prompt ends inside a reasoning block
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answer every request once, in the order they finish (see `Engine`)."""
-        source, exhausted = iter(requests), False
-        running: set[str] = set()
-        engine = self._llm.llm_engine
+        source = self._rendering
+        if source is None or requests is not self._given:
+            source = self._render(requests)
+        try:
+            if len(self._engines) == 1:
+                yield from self._drive(self._engines[0], source)
+            else:
+                yield from self._drive_all(source)
+        finally:
+            source.close()
+
+    def close(self) -> None:
+        """End the engines' processes, which frees the GPU, at once: nothing in them is of use."""
+        if self._rendering is not None:
+            self._rendering.close()
+        for engine in self._engines:
+            engine.engine_core.shutdown(timeout=0.0)
+
+    def _start(self, configs: list[Any]) -> None:
+        """Start the engines, side by side; their processes wait at the gate."""
+        from vllm import LLMEngine
+        from vllm.usage.usage_lib import UsageContext
+
+        def start(config: Any) -> None:
+            self._engines.append(LLMEngine.from_vllm_config(config, UsageContext.LLM_CLASS))
+
+        _in_parallel([partial(start, config) for config in configs])
+
+    def _render(self, requests: Iterable[Request]) -> RenderAhead:
+        return RenderAhead(requests, self._tokenizer, self._model, self._max_model_len)
+
+    def _drive(self, engine: Any, source: RenderAhead) -> Iterator[Answer]:
+        """Step one engine until the source is exhausted and everything answered."""
+        running: dict[str, Rendered] = {}
+        exhausted = False
+        # With others it shares the source: it must not hoard what they could do.
+        window = self._most_running * (2 if len(self._engines) == 1 else 1) + _TOP_UP
         while not exhausted or running:
             for _ in range(_TOP_UP):
-                if exhausted or len(running) >= self._window:
+                if exhausted or len(running) >= window:
                     break
-                request = next(source, None)
-                if request is None:
+                try:
+                    rendered = source.next(wait=not running)
+                except StopIteration:
                     exhausted = True
-                elif (refusal := self._add(request)) is not None:
+                    break
+                if rendered is None:
+                    break
+                if (refusal := self._add(engine, rendered)) is not None:
                     yield refusal
                 else:
-                    running.add(request.key)
+                    running[rendered.request.key] = rendered
             if not running:
                 continue
             try:
                 outputs = engine.step()
             except Exception as error:
-                raise EngineFailure(f"vLLM stopped: {_last_line(error)}") from error
+                raise self._failed("vLLM stopped", error) from error
             for output in outputs:
                 if output.finished:
-                    running.discard(output.request_id)
-                    opened = output.request_id in self._opened
-                    self._opened.discard(output.request_id)
-                    yield _answer(output, opened=opened)
+                    yield self._answer(output, running.pop(output.request_id))
 
-    def close(self) -> None:
-        """Shut the engine core down and free the device."""
-        core = self._llm.llm_engine.engine_core
-        if hasattr(core, "shutdown"):
-            core.shutdown()
+    def _drive_all(self, source: RenderAhead) -> Iterator[Answer]:
+        """Step every engine in a thread of its own."""
+        answers: queue.Queue[Answer | BaseException | None] = queue.Queue()
 
-    def _add(self, request: Request) -> Answer | None:
-        """Hand a request to the engine; a request that it refuses comes back as an answer."""
+        def drive(engine: Any) -> None:
+            try:
+                for answer in self._drive(engine, source):
+                    answers.put(answer)
+                answers.put(None)
+            except BaseException as error:
+                answers.put(error)
+
+        for engine in self._engines:
+            threading.Thread(target=drive, args=(engine,), daemon=True).start()
+        left = len(self._engines)
+        while left:
+            found = answers.get()
+            if isinstance(found, BaseException):
+                raise found
+            if found is None:
+                left -= 1
+            else:
+                yield found
+
+    def _add(self, engine: Any, rendered: Rendered) -> Answer | None:
+        """Hand a request to an engine; a request that it refuses comes back as an answer."""
+        if rendered.refusal is not None:
+            return rendered.refusal
+        request = rendered.request
         try:
-            tokens = self._tokens(request)
-        except Exception as error:  # a template may refuse a chat (roles, system prompt)
-            return _refused(request, "TemplateError", _last_line(error))
-        if len(tokens) >= self._max_model_len:
-            return _refused(
-                request,
-                "PromptTooLong",
-                f"the prompt has {len(tokens)} tokens, the model takes {self._max_model_len}"
-                " with the answer",
-                len(tokens),
-            )
-        if not tokens:
-            return _refused(request, "EmptyPrompt", "the prompt has no tokens")
-        try:
-            self._llm.llm_engine.add_request(
-                request.key, {"prompt_token_ids": tokens}, self._params(request.sampling)
-            )
+            params = self._params(request.sampling)
+            engine.add_request(request.key, {"prompt_token_ids": rendered.tokens}, params)
         except (ValueError, TypeError) as error:
-            return _refused(request, "RefusedRequest", _last_line(error), len(tokens))
+            return refused(
+                request, "RefusedRequest", last_line(error), len(rendered.tokens)
+            ).refusal
         return None
 
-    def _tokens(self, request: Request) -> list[int]:
-        if request.messages is None:
-            return list(self._tokenizer.encode(request.prompt or ""))
-        text = self._tokenizer.apply_chat_template(
-            list(request.messages),
-            tokenize=False,
-            add_generation_prompt=True,
-            chat_template=self._model.chat_template,
-            **self._model.chat_template_kwargs,
-        )
-        if not isinstance(text, str):  # Mistral's tokenizer answers in tokens
-            return list(text)
-        if opens_reasoning(text):
-            self._opened.add(request.key)
-        # The template has written the special tokens already.
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        return self._llm.get_tokenizer()
-
     def _params(self, sampling: Mapping[str, Any]) -> Any:
+        """VLLM's parameters; made once for all requests that share a mapping."""
+        known = self._params_cache.get(id(sampling))
+        if known is not None and known[0] is sampling:
+            return known[1]
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         fields = dict(sampling)
         if "logit_bias" in fields:
             fields["logit_bias"] = {int(k): v for k, v in fields["logit_bias"].items()}
-        return SamplingParams(**fields, output_kind=RequestOutputKind.FINAL_ONLY)
+        if can_wait(self._tokenizer, sampling):
+            fields["detokenize"] = False
+        params = SamplingParams(**fields, output_kind=RequestOutputKind.FINAL_ONLY)
+        if len(self._params_cache) >= _KNOWN_PARAMS:
+            self._params_cache.clear()
+        self._params_cache[id(sampling)] = (sampling, params)
+        return params
 
-
-def _answer(output: Any, *, opened: bool) -> Answer:
-    """The answer in vLLM's output; the opening tag that its prompt ended with goes back in front."""
-    completion, times = output.outputs[0], output.metrics
-    seconds = None
-    if times is not None and times.last_token_ts and times.scheduled_ts:
-        seconds = times.last_token_ts - times.scheduled_ts
-    tokens = list(completion.token_ids)
-    error = None
-    if completion.finish_reason not in ("stop", "length"):
-        reason = completion.finish_reason
-        error = AnswerError(
-            "EngineAborted", f"vLLM ended the request with `{reason}`", permanent=False
+    def _answer(self, output: Any, rendered: Rendered) -> Answer:
+        """The answer in vLLM's output; the opening tag that its prompt ended with goes in front."""
+        completion, times = output.outputs[0], output.metrics
+        seconds = first = None
+        if times is not None and times.last_token_ts and times.scheduled_ts:
+            seconds = times.last_token_ts - times.scheduled_ts
+            first = times.arrival_time + times.first_token_latency
+        tokens, reason = list(completion.token_ids), completion.finish_reason
+        error = None
+        if reason not in ("stop", "length"):
+            message = f"vLLM ended the request with `{reason}`"
+            error = AnswerError("EngineAborted", message, permanent=False)
+        text = completion.text
+        params = self._params(rendered.request.sampling)
+        if not params.detokenize and rendered.request.sampling.get("detokenize", True):
+            text = text_of(
+                self._tokenizer, rendered.tokens, tokens, params, stopped=reason == "stop"
+            )
+        return Answer(
+            key=output.request_id,
+            text=f"<think>{text}" if rendered.opened else text,
+            finish_reason=reason,
+            prompt_tokens=len(rendered.tokens),
+            completion_tokens=len(tokens),
+            inference_time=seconds,
+            finished=utc_now(),
+            token_ids=tokens,
+            error=error,
+            first_token=first,
         )
-    return Answer(
-        key=output.request_id,
-        text=f"<think>{completion.text}" if opened else completion.text,
-        finish_reason=completion.finish_reason,
-        prompt_tokens=len(output.prompt_token_ids or ()),
-        completion_tokens=len(tokens),
-        inference_time=seconds,
-        finished=utc_now(),
-        token_ids=tokens,
-        error=error,
-    )
+
+    def _failed(self, what: str, error: BaseException) -> EngineFailure:
+        """A failure in the words of the process that died, if it left any."""
+        reason = next(iter(self._failures.reasons()), None) or last_line(error)
+        return EngineFailure(f"{what}: {reason}", memory=is_memory(reason))
 
 
-def _refused(request: Request, kind: str, message: str, tokens: int | None = None) -> Answer:
-    return Answer(
-        key=request.key,
-        text=None,
-        finish_reason=None,
-        prompt_tokens=tokens,
-        completion_tokens=None,
-        inference_time=None,
-        finished=utc_now(),
-        error=AnswerError(kind, message, permanent=True),
-    )
+def prepare_environment() -> None:
+    """Set what vLLM reads as it is imported."""
+    for library in _THREADED_LIBRARIES:
+        os.environ.pop(f"{library}_NUM_THREADS", None)
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
+    # Without this, vLLM's CPU build asks for most of the machine's memory.
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 
-def _last_line(error: BaseException) -> str:
-    """What a person can use of an exception: its type and the first line of its text."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+def _arguments(spec: EngineSpec) -> tuple[dict[str, Any], int]:
+    """VLLM's engine arguments, and how many engines share the GPU."""
+    given = dict(spec.engine_args)
+    copies = int(given.pop("engines_per_gpu", 1))
+    arguments: dict[str, Any] = {
+        "model": spec.weights,
+        "tensor_parallel_size": spec.tensor_parallel_size,
+        "dtype": spec.model.dtype,
+        "max_model_len": spec.max_model_len,
+        "trust_remote_code": spec.model.trust_remote_code,
+        "generation_config": "vllm",  # sampling is ours alone, never the checkpoint's
+        "worker_cls": _WORKER,
+        "disable_log_stats": False,  # or there are no times per request
+        **given,
+    }
+    if copies > 1:
+        share = float(arguments.get("gpu_memory_utilization", 0.9)) / copies
+        arguments["gpu_memory_utilization"] = share
+    return arguments, copies
+
+
+def _again(arguments: Mapping[str, Any]) -> Any:
+    """Another configuration from the same arguments: engines must not share one."""
+    from vllm import EngineArgs
+    from vllm.usage.usage_lib import UsageContext
+
+    return EngineArgs(**arguments).create_engine_config(UsageContext.LLM_CLASS)
+
+
+def _in_parallel(tasks: list[Callable[[], object]]) -> None:
+    """Run tasks, all but the first in threads that stay until the process ends.
+
+    The kernel ends an engine's processes with the thread that started them.
+    """
+    results: queue.Queue[BaseException | None] = queue.Queue()
+
+    def run(task: Callable[[], object]) -> None:
+        try:
+            task()
+            results.put(None)
+        except BaseException as error:
+            results.put(error)
+        threading.Event().wait()
+
+    for task in tasks[1:]:
+        threading.Thread(target=run, args=(task,), daemon=True).start()
+    tasks[0]()
+    for _ in tasks[1:]:
+        if (error := results.get()) is not None:
+            raise error
 
 
 def _env_id() -> str:
     import torch
     import vllm
+    from vllm.platforms import current_platform
 
-    cuda = torch.cuda.is_available()
-    device = torch.cuda.get_device_name(0) if cuda else f"cpu {os.uname().machine}"
+    # Asked of the driver: this process never opens a device.
+    cuda = current_platform.is_cuda_alike()
+    device = current_platform.get_device_name() if cuda else f"cpu {os.uname().machine}"
     return f"vllm {vllm.__version__}, torch {torch.__version__}, {device}"

@@ -95,6 +95,11 @@ class OwnClaim:
         """What this job's children carry in their environment."""
         return token_of(self.name)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the locked file: processes that share it count as this job's."""
+        return self._fd
+
     def take(self, slots: Sequence[str]) -> None:
         """Say which slots are ours now. Their locks are held by us already."""
         _append(self._fd, {"taken": list(slots), "since": _now()})

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -26,9 +26,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lease:
-    """Devices that are this job's alone; empty for the CPU slot."""
+    """Devices that are this job's alone; empty for the CPU slot.
+
+    Attributes:
+        descriptor: of the claim's file. A process that was started before the lease is known as
+            this job's child while it has a duplicate of it open, and `marks` in its environment.
+        marks: variables by which the job's children are recognised.
+    """
 
     devices: tuple[Device, ...]
+    descriptor: int
+    marks: Mapping[str, str]
 
     def environment(self) -> dict[str, str]:
         """What to put into os.environ before CUDA is touched; empty for the CPU slot."""
@@ -98,8 +106,9 @@ def acquire(
             stack.callback(_give_back, placement, claim, log)
             wait(placement, claim, holder, max_wait, log)
         log(f"{holder} leases {', '.join(map(str, placement.chosen)) or 'the CPU'}")
-        stack.enter_context(_in_environment(orphans.environment(claim.token)))
-        yield Lease(placement.chosen)
+        marks = orphans.environment(claim.token)
+        stack.enter_context(_in_environment(marks))
+        yield Lease(placement.chosen, claim.descriptor, marks)
 
 
 def _usable(nvml: Nvml, allowed: Allowed) -> tuple[Device, ...]:

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import get_args, get_type_hints
+from typing import cast, get_args, get_type_hints
 
 from evalpack.atomic import read_json, write_json
 from evalpack.models import Model
-from evalpack.plan.cost import JOB, Settings, Storage, generate_seconds, start_seconds
+from evalpack.plan.cost import generate_seconds
 from evalpack.plan.hardware import Device
 from evalpack.plan.options import Option
+from evalpack.plan.settings import MODES, Mode, Settings
+from evalpack.plan.start import Storage, start_seconds
 from evalpack.plan.workload import Workload, prompt_tokens
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _FOLDER = "_calibration"  # no run can have a name that begins with `_`
 _MOST = 50
 """Measurements kept of a model: the newest."""
@@ -35,12 +37,15 @@ class Measurement:
         source: its hub repository or path: models of one source share what was learnt.
         gpu_type: as in `hardware.GPUS`; `CPU`.
         gpus: tensor parallel size.
-        eager, max_num_seqs, utilization: how the engine ran (`max_num_seqs` None: as vLLM chooses).
+        mode, engines, max_num_seqs, utilization, kv_bytes: how the engines ran (see `Settings`;
+            `max_num_seqs` None: as vLLM chooses).
+        warm: whether the job was forked from a process that had imported vLLM.
         requests: that were answered.
         longest_output: tokens of the longest answer.
         prompt_characters, prompt_tokens, output_tokens: of all requests together.
         max_tokens: the largest limit on an answer.
-        start: seconds from the job's start to its first request, without waiting for GPUs.
+        start: seconds from when the job was asked to start to its first request, without waiting for
+            GPUs.
         generate: seconds from there to the last answer.
         finished: UTC.
     """
@@ -50,9 +55,12 @@ class Measurement:
     source: str
     gpu_type: str
     gpus: int
-    eager: bool
+    mode: str
+    engines: int
     max_num_seqs: int | None
     utilization: float
+    kv_bytes: int | None
+    warm: bool
     requests: int
     prompt_characters: int
     prompt_tokens: int
@@ -87,8 +95,10 @@ class Measurement:
         return Settings(
             tp=max(1, self.gpus),
             max_num_seqs=self.max_num_seqs or 256,
-            eager=self.eager,
+            mode=cast(Mode, self.mode),
             utilization=self.utilization,
+            engines=max(1, self.engines),
+            kv_bytes=self.kv_bytes,
         )
 
 
@@ -160,7 +170,8 @@ class Calibration:
         model = (self.models or {}).get(one.source)
         if model is None or self.device is None:
             return None
-        start = JOB + start_seconds(model, self.device, one.settings, self.storage)
+        storage = replace(self.storage, warm=one.warm)
+        start = start_seconds(model, self.device, one.settings, storage)
         return start, generate_seconds(model, self.device, one.workload, one.settings)
 
 
@@ -250,6 +261,8 @@ def _measurement(content: object) -> Measurement | None:
     if not isinstance(content, dict) or content.keys() != _TYPES.keys():
         return None
     if not all(type(content[name]) in types for name, types in _TYPES.items()):
+        return None
+    if content["mode"] not in MODES:
         return None
     numbers = [value for value in content.values() if isinstance(value, int | float)]
     if not all(0 <= value < math.inf for value in numbers):

@@ -15,6 +15,13 @@ D out, R requests and a batch of B:
     comm       = 2 · layers · (ALL_REDUCE + 2·(tp−1)/tp · B · hidden · 2 / link)          for tp > 1
     host(B)    = (SCHEDULE + SEQUENCE·B + layers · LAUNCH, without graphs) · host factor
 
+Full CUDA graphs spare the launches of a step whose tokens fit into the largest of them: B that are
+decoded, and of the B/D requests that end in a step and make room for others B/D · P of new prompts.
+Where FlashAttention 3 does not run (`Device.mixed_graphs`), graphs hold for steps without new prompts
+only: all but a share min(1, B/D), as if no two requests began in one step. Requests that are one
+batch have no such steps. E engines on one GPU share the requests; the GPU takes E · SHARED_GPU times
+as long over each one's step, while their hosts work side by side.
+
 The form is the roofline's with two all-reduces a layer (Shoeybi et al. 2019, Megatron-LM); a mixture
 of experts touches a share 1 − (1 − k/E)^B of its experts. The constants are fitted to the rows of
 tests/unit/golden/measured_speed.yaml; tests/unit/test_plan_cost.py prints how well each is met.
@@ -25,104 +32,45 @@ from dataclasses import dataclass
 
 from evalpack.models import Model
 from evalpack.plan.hardware import Device
+from evalpack.plan.settings import Settings, largest_graph
+from evalpack.plan.start import Storage, end_seconds, start_seconds
 from evalpack.plan.workload import Workload
 
-COMPUTE_SHARE = 0.67
-READ_SHARE = 0.75
-KV_SHARE = 0.70
+COMPUTE_SHARE = 0.69
+READ_SHARE = 0.80
+KV_SHARE = 0.76
 """Shares of the datasheet's FLOP/s and bandwidth that are reached."""
 OVERLAP = 0.25
 """Part of the shorter of computing and reading that does not hide behind the longer."""
-EXPERTS_SHARE = 0.57
+EXPERTS_SHARE = 0.56
 """What a mixture of experts reaches of a dense model's shares: its products are many and small."""
-TP_SHARE = 0.85
+TP_SHARE = 0.80
 """What each doubling of the tensor parallel size leaves of them: narrower products, and waiting."""
 EXPERTS_IN_WEIGHTS = 0.97
 """Share of a mixture's weights that are experts."""
 ALL_REDUCE = 15e-6
 """Seconds that an all-reduce takes however little it carries."""
 
-SCHEDULE = 1e-3
-SEQUENCE = 25e-6
-DETOKENIZE = 8e-6
+SCHEDULE = 1.2e-3
+SEQUENCE = 23e-6
+DETOKENIZE = 5e-6
 """Seconds of the host a step, a step and sequence, and what of the latter makes text of tokens."""
-LAUNCH, LAUNCH_COMPILED = 0.51e-3, 0.57e-3
+LAUNCH, LAUNCH_COMPILED = 0.55e-3, 0.65e-3
 """Seconds to launch the kernels of one layer one by one, eager and compiled but beyond the graphs."""
-LAUNCH_EXPERTS = 1.6e-3
+LAUNCH_EXPERTS = 1.65e-3
 """The same for a layer that is a mixture of experts."""
-LARGEST_GRAPH = 512
-"""Largest batch that vLLM captures a CUDA graph for by default."""
+LARGEST_COMPILED = 512
+"""Largest batch that vLLM captures a CUDA graph for by default, with torch.compile."""
 TP_STEP = 2e-3
 """Seconds a step to hand the batch to the workers of a tensor-parallel engine."""
-SHARED_GPU = 1.65
+SHARED_GPU = 1.5
 """How much longer a GPU's work takes where two processes take turns on it without MPS."""
 
-JOB, END = 10.0, 4.0
-"""Seconds of a job before it imports vLLM (interpreter, libraries, samples, GPUs), and after its last
-token (engine and process end, the shard is written, the next job starts)."""
-IMPORT = 20.0
-"""Seconds to import vLLM and torch."""
-ENGINE = 8.0
-"""Seconds from configuration to ready: CUDA context, profiling, warm-up; no weights read."""
-TP_ENGINE = 12.0
-"""More for the workers of a tensor-parallel engine and their communicator."""
-COLD_COMPILE, COLD_COMPILE_LAYER = 0.4, 0.8
-WARM_COMPILE, WARM_COMPILE_LAYER = 14.0, 0.25
-CAPTURE = 0.12
-"""More for torch.compile, with an empty cache and with a filled one, and a captured graph."""
-INSPECT = 21.0
-"""More for the first model of an architecture on a machine, which vLLM looks into in a process of its own."""
-COLD_TRITON = 19.0
-"""More where Triton's kernels are not built: once a machine, and for the first mixture of experts."""
-FIRST_STEPS = 1.2
+FIRST_STEPS = 1.0
 """Seconds that the first steps take more than those after them."""
-GRAPHS = 51
-"""CUDA graphs that vLLM captures by default."""
-CPU_ENGINE = 15.0
-"""Seconds from configuration to ready on a CPU."""
 
 OVERHEAD_BYTES = 2_700_000_000
 """Activations, CUDA context and buffers on each GPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How an engine is run.
-
-    Attributes:
-        tp: tensor parallel size.
-        max_num_seqs: requests decoded together at most.
-        eager: no torch.compile, no CUDA graphs.
-        utilization: share of a GPU's memory that the engine takes.
-        graphs: CUDA graphs that are captured, unless `eager`.
-        call: requests handed over at a time, which the engine drains before the next; None for a
-            sliding window that never drains.
-        detokenize: whether tokens become text.
-        engines: engines that share each GPU.
-    """
-
-    tp: int = 1
-    max_num_seqs: int = 1024
-    eager: bool = True
-    utilization: float = 0.9
-    graphs: int = GRAPHS
-    call: int | None = None
-    detokenize: bool = True
-    engines: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where weights come from, in bytes/s onto the GPUs, and what the machine has done before.
-
-    `compiled`: torch.compile's cache has the model. `inspected`: vLLM knows its architecture.
-    `triton`: Triton's kernels for it are built.
-    """
-
-    bytes_per_second: float = 2e9
-    compiled: bool = False
-    inspected: bool = True
-    triton: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +78,11 @@ class Cost:
     """What one job takes.
 
     Attributes:
-        start: seconds from its first line to its first request.
+        start: seconds from when it may have its GPUs to its first request.
         generate: seconds from there to its last token.
         end: seconds from there until the next job can begin.
-        batch: requests decoded together, as far as the KV cache holds them.
-        weight_bytes, kv_bytes, other_bytes: on each GPU, at the peak.
+        batch: requests decoded together, as far as the KV cache holds them, by all engines of a GPU.
+        weight_bytes, kv_bytes, other_bytes: on each GPU, at the peak, of all its engines.
     """
 
     start: float
@@ -159,7 +107,7 @@ class Cost:
 def job_cost(
     model: Model, device: Device, work: Workload, settings: Settings, storage: Storage
 ) -> Cost:
-    """The cost of a job that answers `work` on one engine of `settings.tp` devices.
+    """The cost of a job that answers `work` on `settings.tp` devices.
 
     A model whose shape is not known takes no time to generate: nothing can be said of it.
     """
@@ -167,43 +115,28 @@ def job_cost(
     size = batch(model, device, work, settings)
     weights = (model.weight_bytes or 0) // settings.tp
     held = min(max(0, int(room)), _kv_used(model, work, settings, size)) if room else 0
+    engines = settings.engines
     return Cost(
-        start=JOB + start_seconds(model, device, settings, storage),
+        start=start_seconds(model, device, settings, storage),
         generate=generate_seconds(model, device, work, settings),
-        batch=size,
-        weight_bytes=weights,
-        kv_bytes=held,
-        other_bytes=OVERHEAD_BYTES if device.memory else 0,
-        end=END,
+        batch=size * engines,
+        weight_bytes=weights * engines,
+        kv_bytes=held * engines,
+        other_bytes=OVERHEAD_BYTES * engines if device.memory else 0,
+        end=end_seconds(storage),
     )
-
-
-def start_seconds(model: Model, device: Device, settings: Settings, storage: Storage) -> float:
-    """Seconds to import vLLM and to start an engine, until its first request."""
-    seconds = IMPORT * device.host + (model.weight_bytes or 0) / storage.bytes_per_second
-    if not device.memory:
-        return seconds + CPU_ENGINE
-    seconds += ENGINE * device.host
-    if settings.tp > 1:
-        seconds += TP_ENGINE
-    if not settings.eager:
-        layers = model.layers or 0
-        cold = COLD_COMPILE + COLD_COMPILE_LAYER * layers
-        warm = min(cold, WARM_COMPILE + WARM_COMPILE_LAYER * layers)
-        seconds += (warm if storage.compiled else cold) + CAPTURE * settings.graphs
-    seconds += 0.0 if storage.inspected else INSPECT
-    return seconds + (0.0 if storage.triton else COLD_TRITON)
 
 
 def generate_seconds(model: Model, device: Device, work: Workload, settings: Settings) -> float:
     """Seconds to answer all requests of `work`; 0 where the model's shape is not known."""
     if not model.active_parameters or not model.weight_bytes or work.requests <= 0:
         return 0.0
-    prefill = prefill_seconds(model, device, settings, work.requests, work.prompt_tokens)
+    requests = _each(work, settings)
+    prefill = prefill_seconds(model, device, settings, requests, work.prompt_tokens)
     together = batch(model, device, work, settings)
     if settings.call is not None:
         together = min(together, settings.call)
-    waves, rest = divmod(work.requests, together)
+    waves, rest = divmod(requests, together)
     steps = waves * step_seconds(model, device, work, settings, together)
     if rest:
         steps += step_seconds(model, device, work, settings, rest)
@@ -213,8 +146,11 @@ def generate_seconds(model: Model, device: Device, work: Workload, settings: Set
 
 
 def batch(model: Model, device: Device, work: Workload, settings: Settings) -> int:
-    """Requests decoded together: `max_num_seqs`, or those whose tokens the KV cache holds."""
-    most = max(1, min(settings.max_num_seqs, work.requests))
+    """Requests that an engine decodes together: `max_num_seqs`, or those that the KV cache holds.
+
+    They are half way through their answers in the mean.
+    """
+    most = max(1, min(settings.max_num_seqs, _each(work, settings)))
     room = kv_room(model, device, settings)
     if room is None:
         return most
@@ -222,11 +158,25 @@ def batch(model: Model, device: Device, work: Workload, settings: Settings) -> i
     return int(max(1, min(most, tokens // (work.prompt_tokens + work.output_tokens / 2))))
 
 
+def most_sequences(model: Model, device: Device, work: Workload, settings: Settings) -> int | None:
+    """Requests whose prompts and whole answers an engine's KV cache holds; None if that is not known.
+
+    With more of them vLLM runs out of cache as they grow, throws some out and computes them again.
+    """
+    room = kv_room(model, device, settings)
+    if room is None:
+        return None
+    tokens = room / kv_bytes_each(model, settings.tp)
+    return int(max(1, tokens // (work.prompt_tokens + work.output_tokens)))
+
+
 def kv_room(model: Model, device: Device, settings: Settings) -> float | None:
-    """Bytes left for the KV cache on each GPU; None where shape or memory are not known."""
+    """Bytes of KV cache that an engine has on each GPU; None where shape or memory are not known."""
     shaped = None not in (model.weight_bytes, model.layers, model.kv_heads, model.head_size)
     if not shaped or not device.memory:
         return None
+    if settings.kv_bytes is not None:
+        return settings.kv_bytes
     mine = settings.utilization * device.memory / settings.engines
     return mine - (model.weight_bytes or 0) / settings.tp - OVERHEAD_BYTES
 
@@ -249,19 +199,18 @@ def prefill_seconds(
     attention = 2 * (model.layers or 0) * width * prompt_tokens  # FLOPs a token, causal
     flops = tokens * (2 * (model.active_parameters or 0) + attention)
     rate = settings.tp * device.flops * COMPUTE_SHARE * _reached(model, settings.tp)
-    seconds = flops / rate + _carried(model, device, settings.tp, tokens)
-    return seconds * (SHARED_GPU * settings.engines if settings.engines > 1 else 1)
+    return (flops / rate + _carried(model, device, settings.tp, tokens)) * _shared(settings)
 
 
 def step_seconds(
     model: Model, device: Device, work: Workload, settings: Settings, size: int
 ) -> float:
-    """Seconds of one decode step with `size` requests in the batch."""
-    on_gpu = _gpu_step(model, device, work, settings.tp, size)
-    on_host = _host_step(model, settings, size) * device.host
-    if settings.engines > 1:  # they take turns, and nothing hides behind another's turn
-        return on_host + on_gpu * SHARED_GPU * settings.engines
-    return max(on_gpu, on_host)
+    """Seconds of one decode step with `size` requests in the batch, in the mean."""
+    on_gpu = _gpu_step(model, device, work, settings.tp, size) * _shared(settings)
+    launch, rest = _launch(model, settings), _host_step(settings, size)
+    share = _launched(device, work, settings, size)
+    slow, quick = (max(on_gpu, host * device.host) for host in (rest + launch, rest))
+    return share * slow + (1 - share) * quick
 
 
 def _gpu_step(model: Model, device: Device, work: Workload, tp: int, size: int) -> float:
@@ -278,13 +227,40 @@ def _gpu_step(model: Model, device: Device, work: Workload, tp: int, size: int) 
     return max(gemm, read) + OVERLAP * min(gemm, read) + kv + comm
 
 
-def _host_step(model: Model, settings: Settings, size: int) -> float:
+def _host_step(settings: Settings, size: int) -> float:
+    """Seconds of the host for a step that launches no kernels one by one."""
     sequence = SEQUENCE if settings.detokenize else SEQUENCE - DETOKENIZE
-    seconds = SCHEDULE + sequence * size + (TP_STEP if settings.tp > 1 else 0.0)
-    if settings.eager or size > LARGEST_GRAPH:
-        dense = LAUNCH if settings.eager else LAUNCH_COMPILED
-        seconds += (LAUNCH_EXPERTS if model.experts else dense) * (model.layers or 0)
-    return seconds
+    return SCHEDULE + sequence * size + (TP_STEP if settings.tp > 1 else 0.0)
+
+
+def _launch(model: Model, settings: Settings) -> float:
+    """Seconds of the host to launch a step's kernels one by one."""
+    dense = LAUNCH_COMPILED if settings.mode == "compiled" else LAUNCH
+    return (LAUNCH_EXPERTS if model.experts else dense) * (model.layers or 0)
+
+
+def _launched(device: Device, work: Workload, settings: Settings, size: int) -> float:
+    """Share of the steps that no CUDA graph holds."""
+    if settings.mode == "eager":
+        return 1.0
+    if settings.mode == "compiled":
+        return 1.0 if size > LARGEST_COMPILED else 0.0
+    drained = settings.call is not None or _each(work, settings) <= size
+    joining = 0.0 if drained else size / max(1.0, work.output_tokens)
+    largest = largest_graph(settings.max_num_seqs)
+    if not device.mixed_graphs:
+        return 1.0 if size > largest else min(1.0, joining)
+    return 1.0 if size + joining * work.prompt_tokens > largest else 0.0
+
+
+def _each(work: Workload, settings: Settings) -> int:
+    """Requests that each engine of a GPU answers."""
+    return math.ceil(work.requests / settings.engines)
+
+
+def _shared(settings: Settings) -> float:
+    """How much longer the GPU takes over an engine's work where others take turns with it."""
+    return SHARED_GPU * settings.engines if settings.engines > 1 else 1.0
 
 
 def _carried(model: Model, device: Device, tp: int, tokens: float) -> float:

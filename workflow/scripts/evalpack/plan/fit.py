@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from evalpack.errors import UserError
 from evalpack.models import Model
-from evalpack.plan.cost import OVERHEAD_BYTES, Settings, kv_bytes_each, kv_room
+from evalpack.plan.cost import OVERHEAD_BYTES, kv_bytes_each, kv_room
 from evalpack.plan.hardware import Device
+from evalpack.plan.settings import Settings
 from evalpack.plan.workload import Workload
 
 UTILIZATION = 0.90
@@ -14,6 +15,8 @@ UTILIZATION = 0.90
 FULL_BATCH = 96
 """Requests decoded together. An A100 computes for about 115 of them while it reads the weights
 once; with many fewer it mostly reads, and twice the GPUs would do more than twice the work."""
+LARGEST_BATCH = 1024
+"""Requests decoded together that more KV cache is still of use for."""
 
 _SHAPE = ("weight_bytes", "layers", "attention_heads", "kv_heads", "head_size")
 _LARGEST = 64
@@ -55,8 +58,9 @@ def able_sizes(model: Model, gpu: Device, count: int, work: Workload) -> list[in
 
     From the smallest on which the model runs at all (its KV cache holds the longest request) to the
     smallest whose KV cache holds a full batch: wider ones communicate more and save little, and
-    replicas use more GPUs better. Where one GPU will not do, or requests are too few to fill a batch,
-    twice as many are a choice as well. If the model says `tensor_parallel_size`, that one alone.
+    replicas use more GPUs better. Where one GPU will not do, requests are too few to fill a batch, or
+    the KV cache does not hold as many as are of use, twice as many are a choice as well. If the model
+    says `tensor_parallel_size`, that one alone.
 
     Args:
         model: with the shape of its checkpoint.
@@ -86,7 +90,9 @@ def able_sizes(model: Model, gpu: Device, count: int, work: Workload) -> list[in
         raise UserError(_too_large(model, gpu, count, sizes[-1], longest))
     full = full_batch_tokens(work)
     holding = next((tp for tp in able if kv_tokens(model, gpu, tp) >= full), able[-1])
-    wider = able[0] > 1 or work.requests < FULL_BATCH
+    useful = min(LARGEST_BATCH, work.requests) * (work.prompt_tokens + work.output_tokens)
+    cramped = kv_tokens(model, gpu, holding) < useful
+    wider = able[0] > 1 or work.requests < FULL_BATCH or cramped
     most = 2 * holding if wider else holding
     return [tp for tp in able if tp <= most]
 

@@ -51,7 +51,7 @@ def gantt(report: PlanReport, width: int | Literal["container"], title: str = ""
     height = lane_height(report.gpus) * max(report.gpus, 1)
     # A browser measures text with the font it draws; a file is read with other fonts, wider ones too.
     fit = 1.0 if width == "container" else 0.85
-    chart = alt.layer(*_lanes(report), *_bars(report, fit), *_rules(report))
+    chart = alt.layer(*_lanes(report), *_lead(report), *_bars(report, fit), *_rules(report))
     chart = chart.properties(width=width, height=height, description=description(report))
     if title:
         chart = chart.properties(title=alt.TitleParams(title, anchor="start", offset=14))
@@ -115,6 +115,22 @@ def _lanes(report: PlanReport) -> "Iterator[alt.Chart]":
         alt.Chart(alt.InlineData(values=data))
         .mark_rect(color="#888", opacity=0.13, yOffset=1, y2Offset=-1, aria=False)
         .encode(x=x, x2="end", y=y, y2="bottom")
+    )
+
+
+def _lead(report: PlanReport) -> "Iterator[alt.Chart]":
+    """A band over all lanes while vLLM is imported, before the first job."""
+    import altair as alt
+
+    if not report.lead:
+        return
+    _, seconds = time_unit(report)
+    said = f"vLLM is imported, once for all jobs: {duration(report.lead)}"
+    data = [{"begin": 0, "end": round(report.lead / seconds, 4), "top": 0, "bottom": report.gpus}]
+    yield (
+        alt.Chart(alt.InlineData(values=data))
+        .mark_rect(color="#888", opacity=0.25, tooltip=said, description=said)
+        .encode(x="begin:Q", x2="end", y="top:Q", y2="bottom")
     )
 
 

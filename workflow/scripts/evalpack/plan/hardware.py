@@ -24,6 +24,8 @@ class Device:
         link: bytes/s that an all-reduce over NVLink (or PCIe, where it has none) reaches.
         host: how long the CPU side of a step takes, relative to the machine that the H100 rows
             were measured on; where nothing was measured, 1.
+        mixed_graphs: whether CUDA graphs hold for steps that read prompts and decode: FlashAttention
+            3 can, which runs on compute capability 9 (H100, H200).
     """
 
     name: str
@@ -32,6 +34,7 @@ class Device:
     bandwidth: float
     link: float = PCIE
     host: float = 1.0
+    mixed_graphs: bool = False
 
 
 GPUS = {
@@ -39,8 +42,8 @@ GPUS = {
     for gpu in (
         Device("A100-40GB", int(39.3 * GIB), 312e12, 1.555e12, link=230e9),
         Device("A100-80GB", int(79.1 * GIB), 312e12, 2.039e12, link=230e9),
-        Device("H100-80GB", int(79.1 * GIB), 989e12, 3.35e12, link=350e9),
-        Device("H200-141GB", int(139.7 * GIB), 989e12, 4.8e12, link=350e9, host=0.75),
+        Device("H100-80GB", int(79.1 * GIB), 989e12, 3.35e12, 350e9, mixed_graphs=True),
+        Device("H200-141GB", int(139.7 * GIB), 989e12, 4.8e12, 350e9, 0.75, mixed_graphs=True),
         Device("L40S-48GB", int(44.3 * GIB), 362e12, 0.864e12),
     )
 }

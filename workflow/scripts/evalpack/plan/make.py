@@ -11,12 +11,14 @@ from evalpack.models import Model
 from evalpack.plan import baselines, search
 from evalpack.plan.bound import lower_bound
 from evalpack.plan.calibration import UNCALIBRATED, Calibration
-from evalpack.plan.cost import Cost, Settings
+from evalpack.plan.cost import Cost
 from evalpack.plan.fit import able_sizes, tp_sizes, utilization
 from evalpack.plan.options import Option, options
 from evalpack.plan.plan import Ask, Kept, ModelPlan, Plan
 from evalpack.plan.pool import Pool
 from evalpack.plan.schedule import Schedule
+from evalpack.plan.settings import Settings, graph_arguments
+from evalpack.plan.start import lead_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ def make_plan(
     Args:
         asks: the lineup.
         pool: the GPUs.
-        planning: the section of the config (`shards`).
+        planning: the section of the config (`shards`, `warm_start`). Where jobs run on other machines,
+            `warm_start` must be false: they are forked on this one only.
         keep: what an earlier plan of this run chose, by slug; it stands while its inputs do, so that
             another model changes neither GPUs nor shards of the others.
         calibration: what earlier jobs measured.
@@ -56,6 +59,9 @@ def make_plan(
     """
     asks = sorted(asks, key=lambda ask: ask.model.slug)  # the order of the config changes nothing
     local = [ask for ask in asks if ask.model.backend != "openai"]
+    warm = pool.gpu_type is not None and bool(planning.get("warm_start", True))
+    pool = replace(pool, storage=replace(pool.storage, warm=warm))
+    lead = lead_seconds(pool.device) if warm and local else 0.0
     found = [_candidate(ask, pool, planning, (keep or {}), calibration) for ask in local]
     names = [candidate.ask.model.slug for candidate in found]
     lineup = [candidate.options for candidate in found]
@@ -75,11 +81,12 @@ def make_plan(
         gpu_type=pool.gpu_type,
         gpus=pool.count,
         models=(*planned, *(_elsewhere(ask, planning) for ask in asks if ask not in local)),
-        lower_bound=bound,
-        one_at_a_time=baselines.one_at_a_time(undivided),
-        phases=baselines.phases(undivided, weights, pool.count),
-        plain_greedy=baselines.plain_greedy(undivided, pool.count),
+        lower_bound=lead + bound,
+        one_at_a_time=lead + baselines.one_at_a_time(undivided),
+        phases=lead + baselines.phases(undivided, weights, pool.count),
+        plain_greedy=lead + baselines.plain_greedy(undivided, pool.count),
         solved_by=solved_by,
+        lead=lead,
     )
 
 
@@ -122,6 +129,9 @@ def _candidate(
         kept = None
     given = model.shards or planning.get("shards")
     _check_shards(ask, given)
+    # vLLM wants room for one request of the length that it is told, whatever it is asked; where it
+    # reads that from the checkpoint, there is no knowing.
+    longest = 2**31 if ask.max_model_len is None else ask.max_model_len
     if pool.gpu_type is None:
         sizes, widths = [_cpu_tp(model)], [1]
         shards: list[int] | None = [int(given or 1)]
@@ -130,6 +140,8 @@ def _candidate(
         sizes = able_sizes(model, pool.device, pool.count, work)
         widths = [tp for tp in tp_sizes(model, min(4, pool.count)) if tp >= sizes[0]] or sizes
         shards = [int(given)] if given else None
+        if model.engine.get("engines_per_gpu", 1) != 1:  # which engines that span GPUs cannot be
+            sizes = widths = sizes[:1]
     if kept is not None:
         sizes = [kept.gpus] if kept.gpus in sizes else sizes
         shards = [kept.shards]
@@ -138,7 +150,7 @@ def _candidate(
         return options(
             model,
             pool.device,
-            calibration.workload(model, ask.work),
+            replace(calibration.workload(model, ask.work), longest=longest),
             pool.storage,
             sizes=sizes,
             shards=shards,
@@ -201,12 +213,17 @@ def _model_plan(
 def _engine_args(settings: Settings, cost: Cost, pool: Pool) -> dict[str, Any]:
     if pool.gpu_type is None:
         return {"enforce_eager": True}
-    args: dict[str, Any] = {
-        "enforce_eager": settings.eager,
-        "gpu_memory_utilization": settings.utilization,
-    }
+    args: dict[str, Any] = {"gpu_memory_utilization": settings.utilization}
+    if settings.mode == "graphs":
+        args |= graph_arguments(settings.max_num_seqs)
+    else:
+        args["enforce_eager"] = settings.mode == "eager"
     if cost.generate:  # something is known of the model
         args["max_num_seqs"] = settings.max_num_seqs
+    if settings.engines > 1:
+        args["engines_per_gpu"] = settings.engines
+    if settings.kv_bytes is not None:
+        args["kv_cache_memory_bytes"] = settings.kv_bytes
     return args
 
 

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalpack.models import Model
-from evalpack.plan.cost import Cost, Settings, Storage, job_cost
+from evalpack.plan.choices import choices
+from evalpack.plan.cost import Cost, job_cost
 from evalpack.plan.hardware import Device
 from evalpack.plan.schedule import Job
+from evalpack.plan.settings import Settings
+from evalpack.plan.start import Storage
 from evalpack.plan.workload import Workload
 
-BATCHES = (64, 128, 256, 512, 1024)
-"""Values of `max_num_seqs` that are tried."""
-WORTH = 0.99
-"""A larger batch must take at most this share of a smaller one's time."""
+SHARING = 0.95
+"""Engines that share a GPU must take at most this share of the time of one."""
 GAIN = 1.02
 """An option of more GPU-seconds must take less time than another one by more than this factor."""
 
@@ -87,15 +88,12 @@ def options(
     """
     found: list[Option] = []
     for tp in sizes:
-        settings = [
-            _settings(model, device, work, storage, tp, utilization, eager)
-            for eager in _modes(model)
-        ]
+        settings = choices(model, device, work, storage, tp, utilization)
         counts = shards if shards is not None else _counts(min(gpus // tp, max(1, work.requests)))
         for count in counts:
             part = _part(work, count)
             costs = [(job_cost(model, device, part, one, storage), one) for one in settings]
-            cost, chosen = min(costs, key=lambda pair: pair[0].seconds)
+            cost, chosen = min(costs, key=_worth)
             found.append(adjust(Option(count, chosen, cost)))
     return _undominated(found)
 
@@ -117,35 +115,10 @@ def _counts(most: int) -> list[int]:
     return [*counts, max(1, most)]
 
 
-def _modes(model: Model) -> tuple[bool, ...]:
-    """Eager or compiled, or what the user said."""
-    chosen = model.engine.get("enforce_eager")
-    return (True, False) if chosen is None else (bool(chosen),)
-
-
-def _settings(
-    model: Model,
-    device: Device,
-    work: Workload,
-    storage: Storage,
-    tp: int,
-    utilization: float,
-    eager: bool,
-) -> Settings:
-    """The settings with the smallest batch that is about as fast as the best."""
-    given = model.engine.get("max_num_seqs")
-    most = model.engine.get("max_num_batched_tokens", BATCHES[-1])  # vLLM refuses more sequences
-    sizes = [size for size in BATCHES if size <= most] or [most]
-    best, least = None, math.inf
-    for size in [given] if given is not None else sizes:
-        settings = Settings(tp=tp, max_num_seqs=size, eager=eager, utilization=utilization)
-        seconds = job_cost(model, device, work, settings, storage).seconds
-        if best is None or seconds < least * WORTH:
-            best, least = settings, seconds
-        if size >= work.requests:
-            break
-    assert best is not None  # noqa: S101 - BATCHES is not empty
-    return best
+def _worth(pair: tuple[Cost, Settings]) -> float:
+    """Seconds, less the gain that engines which share a GPU must bring: they take their memory."""
+    cost, settings = pair
+    return cost.seconds if settings.engines == 1 else cost.seconds / SHARING
 
 
 def _undominated(found: Sequence[Option]) -> list[Option]:

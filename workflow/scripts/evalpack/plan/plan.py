@@ -9,7 +9,7 @@ from evalpack.plan.cost import Cost
 from evalpack.plan.schedule import Job, Schedule, simulate
 from evalpack.plan.workload import Workload
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class ModelPlan:
 class Plan:
     """A plan of all models, those that start first in front; times in seconds.
 
-    `gpu_type` is None where jobs run on the CPU, which counts as one GPU.
+    `gpu_type` is None where jobs run on the CPU, which counts as one GPU. No job begins before
+    `lead`, when the process that jobs are forked from is ready; all sums of the plan include it.
     """
 
     gpu_type: str | None
@@ -74,6 +75,7 @@ class Plan:
     phases: float
     plain_greedy: float
     solved_by: str
+    lead: float = 0.0
 
     def model(self, slug: str) -> ModelPlan:
         """The plan of the model whose file name is `slug`."""
@@ -83,7 +85,7 @@ class Plan:
     def schedule(self) -> Schedule:
         """What runs when, as Snakemake's greedy scheduler will have it; servers elsewhere left out."""
         jobs = [job for model in self.models if model.gpus for job in model.jobs]
-        return simulate(jobs, self.gpus)
+        return simulate(jobs, self.gpus, self.lead)
 
     def to_json(self) -> dict[str, Any]:
         """A mapping of JSON values, the inverse of `from_json`."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalpack.errors import UserError
-from evalpack.plan.cost import Storage
 from evalpack.plan.hardware import CPU, Device, gpu
+from evalpack.plan.start import Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,11 @@ class PlanReport:
         return self.schedule.makespan
 
     @property
+    def lead(self) -> float:
+        """Seconds from the start of the run before the first job can begin: vLLM is imported."""
+        return self.schedule.lead
+
+    @property
     def gpu_hours(self) -> float:
         """GPU-hours that are paid for: every GPU until the end."""
         return self.gpus * self.makespan / 3600

@@ -6,7 +6,7 @@ from typing import Any
 from evalpack.build import Needs
 from evalpack.plan.calibration import UNCALIBRATED, Calibration
 from evalpack.plan.plan import ModelPlan, Plan
-from evalpack.plan.report import ModelRow, PlanReport, size_label
+from evalpack.plan.report import ModelRow, PlanReport, duration, size_label
 from evalpack.plan.schedule import Schedule
 
 
@@ -103,7 +103,16 @@ def _notes(
             f"Times are calibrated by {_count(len(calibration.measurements), 'finished job')};"
             f" {own} of {_count(len(local), 'model')} by jobs of their own."
         )
-    if plan.gpu_type is not None and local:
+    if plan.lead:
+        yield (
+            f"The first {duration(plan.lead)} import vLLM, once for all jobs, and no GPU works; it is"
+            " in every sum."
+        )
+        yield (
+            "The first job ever on a machine starts about 20 s later, as does that of the first"
+            " mixture of experts: kernels are built."
+        )
+    elif plan.gpu_type is not None and local:
         yield (
             "The first job ever on a machine starts about 40 s later, and the first of each further"
             " architecture about 20 s: vLLM builds kernels and looks into the model."

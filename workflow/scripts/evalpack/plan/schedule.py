@@ -14,8 +14,8 @@ from dataclasses import dataclass
 class Job:
     """One shard of a model: the GPUs it takes, and for how long (seconds).
 
-    `start` is what passes before its first request (imports, loading, compiling), `end` what passes
-    after its last token until the next job can begin.
+    `start` is what passes before its first request (loading, compiling, imports of its own),
+    `end` what passes after its last token until the next job can begin.
     """
 
     model: str
@@ -49,14 +49,18 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """All jobs of a run on its GPUs, in the order in which they begin."""
+    """All jobs of a run on its GPUs, in the order in which they begin.
+
+    Times are counted from the start of the run; no job begins before `lead` (seconds).
+    """
 
     gpus: int
     placed: tuple[Placed, ...]
+    lead: float = 0.0
 
     @property
     def makespan(self) -> float:
-        """Seconds from the first job's begin to the last one's end."""
+        """Seconds from the start of the run to the last job's end."""
         return max((place.end for place in self.placed), default=0.0)
 
     @property
@@ -76,12 +80,13 @@ class Schedule:
         return made / (self.gpus * self.makespan) if self.makespan else 0.0
 
 
-def simulate(jobs: Iterable[Job], gpus: int) -> Schedule:
+def simulate(jobs: Iterable[Job], gpus: int, lead: float = 0.0) -> Schedule:
     """Run jobs as Snakemake's greedy scheduler does: by priority, then in the order given.
 
     Args:
         jobs: none wider than `gpus`.
         gpus: GPUs there are.
+        lead: seconds before the first job can begin.
 
     Raises:
         ValueError: for a job wider than all GPUs, which would wait for ever.
@@ -97,8 +102,8 @@ def simulate(jobs: Iterable[Job], gpus: int) -> Schedule:
         job = ordered[index]
         devices = _take(free, job.gpus)
         heapq.heappush(running, (begin + job.seconds, index, devices))
-        placed.append(Placed(job, begin, devices))
-    return Schedule(gpus, tuple(placed))
+        placed.append(Placed(job, lead + begin, devices))
+    return Schedule(gpus, tuple(placed), lead)
 
 
 def begins(jobs: Sequence[tuple[int, float]], gpus: int) -> Iterator[tuple[int, float]]:
