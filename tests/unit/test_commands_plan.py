@@ -115,10 +115,10 @@ class TestTable:
         assert "50 samples make 50 generations a model." in out
 
     def test_the_lead_in_is_told_and_is_in_every_sum(self, planned: Planned) -> None:
-        said = "The first 25 s import vLLM, once for all jobs"
+        said = "The first 28 s import vLLM, once for all jobs"
         warm = planned.json()
         assert said in planned.plan()
-        assert min(job["begin"] for job in warm["jobs"]) == 25
+        assert min(job["begin"] for job in warm["jobs"]) == 28
         planned.set(planning={**planned.project.config["planning"], "warm_start": False})
         cold = planned.json()
         assert said not in planned.plan()

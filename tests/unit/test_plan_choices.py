@@ -219,11 +219,12 @@ class TestStart:
     def test_a_warm_start_is_what_needs_the_gpu(self) -> None:
         disk = Storage(bytes_per_second=1e12, warm=True)
         eager, graphs = (Settings(mode=mode, kv_bytes=1) for mode in ("eager", "graphs"))
-        assert start_seconds(EIGHT, H100, eager, disk) == pytest.approx(6.5, abs=0.5)
-        assert start_seconds(EIGHT, H100, graphs, disk) == pytest.approx(8, abs=0.5)
+        # Measured on an H100: 2.57 s for an 8B model, 2.33 s for two engines of a 1B.
+        assert start_seconds(EIGHT, H100, eager, disk) == pytest.approx(2.5, abs=0.2)
+        assert start_seconds(EIGHT, H100, graphs, disk) == pytest.approx(4, abs=0.5)
         two = start_seconds(EIGHT, H100, replace(eager, tp=2), disk)
-        assert two == pytest.approx(12.5, abs=0.5)
-        assert start_seconds(EIGHT, H100, replace(eager, engines=2), disk) < 9
+        assert two == pytest.approx(8.5, abs=0.5)
+        assert start_seconds(EIGHT, H100, replace(eager, engines=2), disk) < 3
         assert start_seconds(EIGHT, H100, eager, replace(disk, warm=False)) > 35
 
     def test_memory_that_is_measured_takes_its_time(self) -> None:
@@ -238,7 +239,7 @@ class TestStart:
         warm, cold = (
             plan([EIGHT, ONE, THREE], 1, "H100-80GB", {"warm_start": on}) for on in (True, False)
         )
-        assert warm.lead == lead_seconds(H100) == 25
+        assert warm.lead == lead_seconds(H100) == 28
         assert warm.schedule.placed[0].begin == warm.lead
         assert cold.lead == cold.schedule.placed[0].begin == 0
         assert warm.schedule.makespan + 40 < cold.schedule.makespan

@@ -51,6 +51,7 @@ _SPEED_ONLY = {
     "kv_cache_memory_bytes",
     "block_size",
     "compilation_config",
+    "moe_backend",
     "cuda_graph_sizes",
     "disable_log_stats",
     "enable_chunked_prefill",

@@ -15,8 +15,9 @@ from evalpack.plan.workload import Workload
 
 SHARING = 0.95
 """Engines that share a GPU must take at most this share of the time of one."""
-GAIN = 1.02
-"""An option of more GPU-seconds must take less time than another one by more than this factor."""
+GAIN, GAIN_SECONDS = 1.02, 1.0
+"""An option of more GPU-seconds must take less time than another one by more than this factor, and
+these seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _undominated(found: Sequence[Option]) -> list[Option]:
     ordered = sorted(found, key=lambda o: (o.area, o.seconds, o.gpus, o.shards))
     kept: list[Option] = []
     for option in ordered:
-        enough = option.seconds * GAIN
+        enough = max(option.seconds * GAIN, option.seconds + GAIN_SECONDS)
         if not any(o.seconds <= enough and o.gpus <= option.gpus for o in kept):
             kept.append(option)
     return kept

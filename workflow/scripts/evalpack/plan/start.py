@@ -16,9 +16,10 @@ JOB, END = 10.0, 4.0
 last token (engine and process end, the shard is written, the next job starts)."""
 IMPORT = 20.0
 """Seconds to import vLLM and torch."""
-WORKFLOW = 5.0
-"""Seconds from the start of a workflow until the process that warm jobs are forked from imports."""
-WARM_JOB, WARM_END = 1.5, 1.0
+WORKFLOW, WARM_IMPORT = 5.0, 23.0
+"""Seconds from the start of a workflow until the process that warm jobs are forked from imports, and
+of its importing: vLLM, torch, workers and the models' classes."""
+WARM_JOB, WARM_END = 0.3, 0.4
 """The same of a warm job: Snakemake and the lease hand over; the engine is killed, the GPU freed."""
 
 CONFIGURE = 2.0
@@ -28,10 +29,12 @@ PROFILE = 1.9
 WARM_UP = 1.6
 """Seconds of an engine's start: configuration and process; CUDA context; building the model, no
 weights read; what measuring the memory adds; first kernels."""
+WARM_ENGINE = 2.2
+"""The same of a warm job: context, model and first kernels, whose modules are imported already."""
 TP_ENGINE, TP_WARM = 12.0, 6.0
 """More for the workers of a tensor-parallel engine and their communicator, cold and warm."""
-SECOND_ENGINE = 2.0
-"""More for another engine that starts on the same GPU at the same time."""
+SECOND_ENGINE, SECOND_WARM = 2.0, 0.1
+"""More for another engine that starts on the same GPU at the same time, cold and warm."""
 CAPTURE_FULL = 0.1
 """More for a captured graph of the mode `graphs`."""
 COLD_COMPILE, COLD_COMPILE_LAYER = 0.4, 0.8
@@ -65,7 +68,7 @@ class Storage:
 
 def lead_seconds(device: Device) -> float:
     """Seconds from the start of a run of warm jobs until the first can be forked."""
-    return WORKFLOW + IMPORT * device.host
+    return WORKFLOW + WARM_IMPORT * device.host
 
 
 def start_seconds(model: Model, device: Device, settings: Settings, storage: Storage) -> float:
@@ -84,10 +87,11 @@ def engine_seconds(model: Model, device: Device, settings: Settings, storage: St
     seconds = (model.weight_bytes or 0) / storage.bytes_per_second
     if not device.memory:
         return seconds + CPU_ENGINE
-    parts = CONTEXT + LOAD + WARM_UP + (0.0 if storage.warm else CONFIGURE)
+    parts = WARM_ENGINE if storage.warm else CONFIGURE + CONTEXT + LOAD + WARM_UP
     if settings.kv_bytes is None or settings.mode == "compiled":  # which vLLM compiles by measuring
         parts += PROFILE
-    seconds += parts * device.host + SECOND_ENGINE * (settings.engines - 1)
+    second = SECOND_WARM if storage.warm else SECOND_ENGINE
+    seconds += parts * device.host + second * (settings.engines - 1)
     if settings.tp > 1:
         seconds += TP_WARM if storage.warm else TP_ENGINE
     if settings.mode == "graphs":
