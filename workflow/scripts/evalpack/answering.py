@@ -152,6 +152,8 @@ class Answering:
             except EngineFailure as failure:
                 step = easier(spec, failure, taken)
                 if step is None:
+                    if leases.report_fault(stage.lease, str(failure)):
+                        self._work.say("other GPUs are tried first for ten minutes")
                     raise
                 self._work.say(f"{failure}; trying again with {step.what}")
                 spec, taken, loading = step.spec, taken + 1, None

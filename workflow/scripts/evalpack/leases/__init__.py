@@ -13,7 +13,7 @@ A device is given to one job at a time, whatever is killed and in whatever order
   are given to somebody else (orphans.py).
 
 Waiting jobs are served in the order in which they came. Devices are passed over while others use
-their memory (memory.py), and NVLink neighbours are preferred (topology.py). A machine without a GPU
+their memory (memory.py), and NVLink neighbours are preferred (topology.py). A GPU that failed a job is tried last (sick.py). A machine without a GPU
 has one slot, its CPU.
 
 What cannot be seen: jobs with another lease folder (containers with a /tmp of their own), children
@@ -21,8 +21,16 @@ that cleared their environment and closed their files, and children of another u
 Where they use a device's memory, it is passed over all the same.
 """
 
-from evalpack.leases.lease import Lease, acquire, clean_up, usable_devices
+from evalpack.leases.lease import Lease, acquire, clean_up, report_fault, usable_devices
 from evalpack.leases.nvml import Device
 from evalpack.leases.waiting import LeaseTimeout
 
-__all__ = ["Device", "Lease", "LeaseTimeout", "acquire", "clean_up", "usable_devices"]
+__all__ = [
+    "Device",
+    "Lease",
+    "LeaseTimeout",
+    "acquire",
+    "clean_up",
+    "report_fault",
+    "usable_devices",
+]

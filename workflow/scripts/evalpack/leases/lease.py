@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from evalpack.errors import UserError
-from evalpack.leases import devices, orphans
+from evalpack.leases import devices, orphans, sick
 from evalpack.leases.claims import OwnClaim
 from evalpack.leases.devices import HARDWARE, VISIBLE, Allowed
 from evalpack.leases.folder import LeaseFolder
@@ -66,6 +66,23 @@ def clean_up(log: Log = _logger.info) -> None:
     """
     with closing(LeaseFolder.open()) as folder:
         orphans.sweep(folder, log)
+
+
+def report_fault(lease: Lease, reason: str) -> bool:
+    """Have other GPUs tried first for a while, if a job failed for these GPUs' sake.
+
+    Args:
+        lease: of the job.
+        reason: why it failed, in the words of the driver or of CUDA.
+
+    Returns:
+        Whether the reason says that a GPU is at fault.
+    """
+    if not lease.devices or not sick.is_fault(reason):
+        return False
+    with closing(LeaseFolder.open()) as folder:
+        sick.note(folder, lease.devices, reason)
+    return True
 
 
 @contextmanager

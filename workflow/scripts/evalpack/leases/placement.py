@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from evalpack.leases import claims, orphans
+from evalpack.leases import claims, orphans, sick
 from evalpack.leases.claims import OwnClaim
 from evalpack.leases.folder import LeaseFolder, lock_name, unlock
 from evalpack.leases.memory import MemoryWatch
@@ -76,6 +76,8 @@ class Placement:
             elif claim.ours:  # a dead job of another user leaves its lock and its memory to go by
                 text = f"was leased by {claim}, which is dead but has left processes behind"
                 blocked |= dict.fromkeys(claim.taken, text)
+        for uuid, complaint in sick.complaints(self.folder, self.devices, self.count).items():
+            blocked.setdefault(uuid, complaint)
         for device in self.devices:
             if device.uuid in blocked:
                 self._watch.forget(device)
