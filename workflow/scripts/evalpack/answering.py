@@ -103,12 +103,12 @@ class Answering:
         work, job = self._work, self._work.job
         left, total, longest = set(keys), len(work.max_tokens), self._lengths[-1]
         self._watch.began(start.began)
-        info = JobInfo(model=job.model.name, slug=job.slug, name=work.name, gpus=job.gpus)
-        beat = work.paths.heartbeat(job.slug, work.name)
+        info = JobInfo(model=job.model.name, slug=job.model.slug, name=work.name, gpus=job.gpus)
+        beat = work.paths.heartbeat(job.model.slug, work.name)
         with (
             Progress(beat, work.label, total, total - len(keys)) as progress,
             Recorder(
-                work.paths.telemetry(job.slug),
+                work.paths.telemetry(job.model.slug),
                 job=info,
                 began=start.began,
                 workflow=current_owner(work.paths.lock),
@@ -138,8 +138,8 @@ class Answering:
                         break
             recorder.released()
         if job.gpus:
-            name = f"{work.spec.run}/{job.slug}/{work.name}"
-            self._watch.write(work.paths.measured(job.slug, work.name), name)
+            name = f"{work.spec.run}/{job.model.slug}/{work.name}"
+            self._watch.write(work.paths.measured(job.model.slug, work.name), name)
 
     def _descend(
         self, stage: _Stage, left: Collection[str], length: int | None, loading: Loading | None

@@ -13,8 +13,8 @@ A device is given to one job at a time, whatever is killed and in whatever order
   are given to somebody else (orphans.py).
 
 Waiting jobs are served in the order in which they came. Devices are passed over while others use
-their memory (memory.py), and NVLink neighbours are preferred (topology.py). A GPU that failed a job is tried last (sick.py). A machine without a GPU
-has one slot, its CPU.
+their memory (memory.py), NVLink neighbours are preferred (topology.py), and a GPU that failed a job
+is tried last (sick.py). A machine without a GPU has one slot, its CPU.
 
 What cannot be seen: jobs with another lease folder (containers with a /tmp of their own), children
 that cleared their environment and closed their files, and children of another user's dead job.

@@ -26,12 +26,12 @@ def upcoming(spec: RunSpec, paths: RunPaths, begun: Collection[str]) -> Iterator
         task = {
             "rule": "generate",
             "run": str(paths.run),
-            "slug": job.slug,
+            "slug": job.model.slug,
             "index": index,
             "of": job.shards,
             "params": job.params,
         }
-        there = paths.shard(job.slug, index, job.shards).exists()
+        there = paths.shard(job.model.slug, index, job.shards).exists()
         if not there and name(task) not in begun and weights.at_hand(job.model):
             yield task
 
