@@ -493,3 +493,15 @@ def test_a_server_elsewhere_has_no_folder_here(note: Path) -> None:
     assert weights.fingerprint(model) == "http://h/v1#real"
     assert weights.at_hand(model) is None
     assert not note.exists()
+
+
+def test_files_that_two_models_share_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkpoint(tmp_path / "shared")
+    notes = tmp_path / "weights"
+    first = weights.record(local(folder), notes / "a.json")
+    monkeypatch.setattr(weights, "_sha256", lambda file: pytest.fail(f"{file} is read again"))
+    second = weights.record(local(folder), notes / "b.json")
+    assert second.identity == first.identity
+    assert second.files == first.files

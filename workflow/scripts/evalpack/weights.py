@@ -111,7 +111,7 @@ def record(model: Model, path: Path, commit: str | None = None) -> Weights:
     folder = at_hand(model, commit or _pinned(model, before))
     if folder is None:
         raise UserError(_missing(model))
-    known = {(f["name"], f["size"], f["mtime"]): f["sha256"] for f in before.get("files", ())}
+    known = _known_digests(before, folder, path.parent)
     files = tuple(
         {
             "name": file.name,
@@ -137,6 +137,23 @@ def record(model: Model, path: Path, commit: str | None = None) -> Weights:
     if {k: v for k, v in before.items() if k not in ("schema_version", "staged")} != described:
         write_json(path, {"schema_version": SCHEMA_VERSION, "staged": utc_now(), **described})
     return found
+
+
+def _known_digests(
+    before: dict[str, Any], folder: Path, notes: Path
+) -> dict[tuple[str, int, float], str]:
+    """Digests of files, by name, size and time: the model's own, and those of others in its folder.
+
+    Two models may share their files (one asked with and one without sampling, say), and reading
+    them once more takes a minute for a large one.
+    """
+    known: dict[tuple[str, int, float], str] = {}
+    others = (read_json(note, default={}) for note in sorted(notes.glob("*.json")))
+    shared = (other for other in others if other.get("folder") == str(folder))
+    for note in (*shared, before):
+        for file in note.get("files", ()):
+            known[file["name"], file["size"], file["mtime"]] = file["sha256"]
+    return known
 
 
 def stage(model: Model, path: Path) -> None:
