@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evalpack.paths import RunPaths
 from evalpack.telemetry import samples, summarise, write_summary
-from evalpack.telemetry.facts import PHASES, Facts, Sampling
+from evalpack.telemetry.facts import PHASES, Facts, ReadingFacts, Sampling
 from evalpack.telemetry.meter import Reading
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "telemetry.md"
@@ -151,6 +151,15 @@ def test_without_a_counter_or_after_it_was_set_back_power_is_integrated(tmp_path
     assert summarise(tmp_path, gpus=1)["total"]["joules"] == 10 * 200 + 20 * 250
 
 
+def test_what_a_killed_job_took_after_its_last_look_at_the_counter_is_integrated(tmp_path):
+    rows = [
+        (at, "GPU-0", "generating", Reading(power=100.0, energy=counter))
+        for at, counter in ((10, 1000), (15, None), (20, 901_000), (22, None), (25, None))
+    ]
+    write(tmp_path, facts(NARROW, 100, answers=1), rows)
+    assert summarise(tmp_path, gpus=1)["total"]["joules"] == 900 + 5 * 100
+
+
 def test_energy_of_several_devices_adds_up_each_in_its_own_way(tmp_path):
     rows = [
         (at, uuid, "generating", Reading(power=power, energy=counter))
@@ -252,7 +261,9 @@ def test_every_field_of_the_summary_and_every_column_is_in_the_guide(tmp_path):
     told = set(re.findall(r"`([^`\n]+)`", GUIDE.read_text(encoding="utf-8")))
     assert set(names(summarise(tmp_path, gpus=1))) <= told
     assert set(samples.PARQUET.names) <= told
-    assert {field.name for kind in (Facts, Sampling) for field in fields(kind)} <= told
+    assert {
+        field.name for kind in (Facts, Sampling, ReadingFacts) for field in fields(kind)
+    } <= told
 
 
 STEPS = st.lists(st.floats(0, 50, allow_subnormal=False), min_size=5, max_size=5)

@@ -51,6 +51,7 @@ def convert(path: Path, facts: Facts, table: pa.Table) -> Path:
     target = path.with_suffix(".parquet")
     schema = samples.PARQUET.with_metadata({KEY: facts.to_json()})
     with replacing(target) as scratch:
+        table = table.sort_by("time")  # what a driver keeps comes after what was read meanwhile
         pq.write_table(table.replace_schema_metadata(schema.metadata), scratch, compression="zstd")
     path.unlink(missing_ok=True)
     return target

@@ -53,6 +53,23 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingFacts:
+    """How one kind of reading was taken.
+
+    Attributes:
+        interval: seconds from one to the next, as last aimed at.
+        seconds: of CPU that one takes, for one device.
+        count: of all devices together.
+        how: `direct`: the value of the moment; `buffered`: all that the driver kept since the last.
+    """
+
+    interval: float
+    seconds: float
+    count: int
+    how: Literal["direct", "buffered"]
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How the devices were sampled.
 
@@ -61,6 +78,7 @@ class Sampling:
         samples: of all devices together.
         cpu_seconds: that the sampling thread spent.
         wall_seconds: from the devices' taking to their release.
+        readings: by kind (`meter.KINDS`), what the devices support.
         silent: why a device did not answer, by UUID; the last reason.
         trouble: why there are no samples at all.
     """
@@ -69,6 +87,7 @@ class Sampling:
     samples: int = 0
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
+    readings: dict[str, ReadingFacts] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
     trouble: str | None = None
 
@@ -143,6 +162,11 @@ class Facts:
             if one.phase == phase:
                 yield one.begin, self.known_until if one.end is None else one.end
 
+    def phase_at(self, time: float) -> str:
+        """The phase that the job was in."""
+        begun = [one.phase for one in self.phases if one.begin <= time]
+        return begun[-1] if begun else self.phases[0].phase
+
     def gpu_seconds(self, phase: str) -> float:
         """Seconds of a phase while the job had devices, times the devices."""
         if self.lease is None:
@@ -168,6 +192,8 @@ class Facts:
         try:
             sampling = value["sampling"]
             del sampling["cpu_share"]
+            readings = sampling.pop("readings", {})  # files of an earlier evalpack have none
+            sampling["readings"] = {kind: ReadingFacts(**one) for kind, one in readings.items()}
             made = {
                 "job": JobInfo(**value["job"]),
                 "phases": tuple(PhaseSpan(**one) for one in value["phases"]),

@@ -84,6 +84,7 @@ class Recorder:
             raise ValueError(f"{name!r} is no phase; there are {', '.join(PHASES)}")
         with self._lock:
             self._facts = self._facts.entered(name, self._now())
+        self._sampler.mark()
         self._flush()
 
     def devices(self, devices: Sequence[Device]) -> None:
@@ -117,21 +118,23 @@ class Recorder:
 
     def released(self) -> None:
         """The job has given its GPUs back."""
+        self._sampler.rest()
         with self._lock:
             if self._facts.taken is not None and self._facts.released is None:
                 self._facts = replace(self._facts, released=self._now())
-        self._sampler.rest()
         self._flush()
 
     def _now(self) -> float:
         return self._offset + time.monotonic()
 
-    def _sampled(self, device: Device, reading: Reading) -> None:
+    def _sampled(self, device: Device, reading: Reading, age: float) -> None:
         with self._lock:
+            at = self._now() - age
             if self._facts.taken is None or self._facts.released is not None:
-                return  # read as the devices were given back: perhaps another's doing
-            phase = self._facts.phases[-1].phase
-            self._rows.append(samples.row(self._now(), device.uuid, phase, reading))
+                return  # read after the devices were given back: perhaps another's doing
+            if at < self._facts.taken:
+                return
+            self._rows.append(samples.row(at, device.uuid, self._facts.phase_at(at), reading))
 
     def _flush(self) -> None:
         self._attempt(self._write)

@@ -1,7 +1,6 @@
-"""Samples as files hold them, a row a device and time."""
+"""Samples as files hold them: a row a device and time, with what was read of it then."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +29,16 @@ Row = tuple[Any, ...]
 
 def row(time: float, uuid: str, phase: str, reading: Reading) -> Row:
     """One sample; `time` in epoch seconds."""
-    return (round(time * 1e6), uuid, phase, *astuple(reading))
+    return (
+        round(time * 1e6),
+        uuid,
+        phase,
+        reading.utilization,
+        reading.memory_used,
+        reading.power,
+        reading.temperature,
+        reading.energy,
+    )
 
 
 def batch(rows: Sequence[Row]) -> pa.RecordBatch:

@@ -70,12 +70,22 @@ def together(usages: Iterable[Usage]) -> Usage:
 def joules(device: "pd.DataFrame") -> float | None:
     """Energy that one device took between its first and its last sample, from samples in order.
 
-    The driver's counter says it; where there is none, or it was set back, power is integrated
+    The driver's counter says it; before its first reading and after its last (a job that is
+    killed has none at its end), where there is none, or where it was set back, power is integrated
     over time (trapezoids).
     """
     counter = device["energy_millijoules"].dropna()
-    if len(counter) > 1 and counter.is_monotonic_increasing:
-        return float(counter.iloc[-1] - counter.iloc[0]) / 1000
+    if len(counter) < 2 or not counter.is_monotonic_increasing:
+        return _integrated(device)
+    times = _epoch(device)
+    first, last = times[counter.index[0]], times[counter.index[-1]]
+    ends = (_integrated(device[times <= first]), _integrated(device[times >= last]))
+    counted = float(counter.iloc[-1] - counter.iloc[0]) / 1000
+    return counted + sum(known for known in ends if known is not None)
+
+
+def _integrated(device: "pd.DataFrame") -> float | None:
+    """Joules by power over time; None if that is known at one time at most."""
     known = device.dropna(subset=["power_watts"])
     if len(known) < 2:
         return None
