@@ -1,0 +1,228 @@
+"""Everything that is measured on GPUs, by one command.
+
+    python benchmarks/gpu/all.py --requests 2000 --smollm2 models/smollm2-135m-instruct
+    python benchmarks/gpu/all.py --tiny            # no GPU: do the scripts run
+
+It needs no hub. Parts: `plain` (vLLM as a script would use it: one `LLM.generate` call, and the
+three-phase recipe on a sample), `faults` (out of memory, a killed job, greedy answers), `lineup`. With
+two GPUs `plain` and `faults` run side by side, each on its own. Results: benchmarks/results/gpu-*.json,
+written part by part.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import faults
+import lineup
+import recipe
+from common import HERE, REPOSITORY, Setting, checkpoint, write
+from weights import write_weights
+
+WAVES = {"small": 2, "large": 1}
+
+
+def main() -> None:
+    """Measure."""
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
+        logs = options.logs
+        logs.mkdir(parents=True, exist_ok=True)
+        setting = Setting(Path(scratch), options.results, options.tokenizer, options.tiny, logs)
+        Benchmark(setting, options).run()
+
+
+class Benchmark:
+    """The parts, in an order that leaves no GPU idle for long."""
+
+    def __init__(self, setting: Setting, options: argparse.Namespace) -> None:
+        self.setting, self.options = setting, options
+        self.deadline = time.monotonic() + 60 * options.minutes
+        self.gpus: int = options.gpus
+        self.names: list[str] = options.models
+        self.plain: dict[str, Any] = {}
+        self.flag = setting.scratch / "faults-are-through"
+        real = options.real and any(name in lineup.REAL for name in self.names)
+        self.real = checkpoint(setting, lineup.REAL[0]) if real else None
+        if options.tiny:
+            self.real = None
+        self.lineup = lineup.project(setting, self.names, options.requests, self.real)
+
+    def run(self) -> None:
+        """Run what was asked for."""
+        parts = self.options.parts
+        specs = self._specs() if "plain" in parts else []
+        if "faults" not in parts:
+            self.flag.touch()
+        writing = threading.Thread(target=self._write_weights, daemon=True)
+        writing.start()
+        lanes = []
+        if "plain" in parts:
+            lanes.append(threading.Thread(target=self._plain, args=(specs, self._lane(-1))))
+        if "faults" in parts:
+            lanes.append(threading.Thread(target=self._faults, args=(self._lane(0),)))
+        for lane in reversed(lanes):
+            lane.start()
+            if self.gpus < 2:
+                lane.join()
+        for lane in lanes:
+            lane.join()
+        writing.join()
+        if "lineup" in parts:
+            self._lineup()
+
+    def _lane(self, which: int) -> str:
+        """CUDA_VISIBLE_DEVICES of a part that needs one GPU."""
+        return str(which % self.gpus) if not self.options.tiny else ""
+
+    def _write_weights(self) -> None:
+        if self.real is not None and "lineup" in self.options.parts:
+            began = time.monotonic()
+            size = write_weights(self.real)
+            print(f"wrote {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s", flush=True)
+
+    def _raw(self, name: str, specs: list[dict[str, Any]], device: str) -> dict[str, Any]:
+        """What `raw.py` found."""
+        spec, result = (self.setting.logs / f"{name}.{end}" for end in ("spec.json", "json"))
+        spec.write_text(json.dumps(specs), encoding="utf-8")
+        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": device} if device else {})}
+        try:
+            subprocess.run(
+                [sys.executable, str(HERE / "raw.py"), str(spec), str(result)],
+                env=environment,
+                check=False,
+                timeout=max(1.0, self.deadline - time.monotonic()),
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{name}: out of time", flush=True)
+        found: dict[str, Any] = json.loads(result.read_text("utf-8")) if result.exists() else {}
+        spec.unlink()
+        return found
+
+    def _specs(self) -> list[dict[str, Any]]:
+        """Greedy answers, one call a model, and the recipe's small and large models."""
+        options = self.options
+        specs = [
+            faults.greedy_spec(options.smollm2, options.greedy, "greedy"),
+            faults.greedy_spec(options.smollm2, options.greedy, "greedy in small batches", 64),
+        ]
+        compared = [name for name in options.compare if name in self.names]
+        specs += lineup.raw_specs(self.lineup, compared, options.requests, self.gpus)
+        if options.tiny:
+            return specs
+        specs.append(recipe.spec(self.setting, "small", self.gpus, WAVES["small"]))
+        if any(recipe.size_class(name) == "large" for name in self.names):
+            every = ",".join(map(str, range(self.gpus)))
+            large = recipe.spec(self.setting, "large", self.gpus, WAVES["large"])
+            # It takes all GPUs, so it waits for the other lane's.
+            large |= {"after": str(self.flag), "environment": {"CUDA_VISIBLE_DEVICES": every}}
+            specs.append(large)
+        return specs
+
+    def _plain(self, specs: list[dict[str, Any]], device: str) -> None:
+        self.plain = self._raw("plain", specs, device)
+
+    def _faults(self, device: str) -> None:
+        options = self.options
+        memory = 80 << 30 if options.tiny else _memory()
+        work = faults.project(self.setting, options.smollm2, options.greedy, memory)
+        try:
+            left = self.deadline - time.monotonic()
+            self.faults = faults.run(work, device, min(left, options.faults_minutes * 60))
+        finally:
+            self.flag.touch()
+        self.faulty = work
+        write(self.setting, "memory", self.faults)
+
+    def _lineup(self) -> None:
+        options = self.options
+        outcome = self.lineup.run(self.gpus, self.deadline - time.monotonic())
+        told = lineup.report(self.lineup, outcome, self.gpus)
+        weights = "random, loaded from nowhere"
+        if self.real is not None:
+            weights += f"; {' and '.join(lineup.REAL)} from safetensors on disk"
+        told |= {"requests": options.requests, "weights": weights}
+        measured = {k: self.plain.get(f"recipe {k}") for k in WAVES}
+        if all(found and "calls" in found for found in measured.values()):
+            three = recipe.extrapolate(
+                self.names, options.requests, self.gpus, measured, self.plain["import"], WAVES
+            )
+            ratio = three["seconds"] / told["measured"]["makespan_seconds"]
+            told["recipe"] = {"measured": measured, "extrapolated": three, "times_as_long": ratio}
+        write(self.setting, "lineup", told)
+        rates = {job["job"].split()[0]: job["tokens_per_second"] for job in told["jobs"]}
+        efficiency = {
+            name: {
+                "job_tokens_per_second": rates.get(name),
+                "raw_tokens_per_second": self.plain[name]["tokens_per_second"],
+                "ratio": rates[name] / self.plain[name]["tokens_per_second"],
+                "raw": self.plain[name],
+            }
+            for name in options.compare
+            if name in rates and "tokens_per_second" in self.plain.get(name, {})
+        }
+        write(self.setting, "efficiency", {"requests": options.requests, "models": efficiency})
+        handed = lineup.handovers(self.lineup, self.real is not None)
+        write(
+            self.setting,
+            "startup",
+            {"handovers": handed, "import_seconds": self.plain.get("import")},
+        )
+        self._correctness()
+
+    def _correctness(self) -> None:
+        plain, other = (self.plain.get(n, {}) for n in ("greedy", "greedy in small batches"))
+        if hasattr(self, "faulty") and "answers" in plain and "answers" in other:
+            write(self.setting, "correctness", faults.agreement(self.faulty, plain, other))
+
+
+def _memory() -> int:
+    """Bytes of the first GPU."""
+    from evalpack import leases  # noqa: PLC0415
+
+    return leases.usable_devices()[0].memory_total
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    add = parser.add_argument
+    smollm2 = REPOSITORY / "models/smollm2-135m-instruct"
+    add("--parts", nargs="+", default=["plain", "faults", "lineup"])
+    add("--models", nargs="+", default=list(lineup.TEN), help="names of config/models.yaml")
+    add("--compare", nargs="*", default=list(lineup.COMPARED), help="held against one raw call")
+    add("--requests", type=int, default=5000)
+    add("--greedy", type=int, default=500, help="prompts of SmolLM2 and of the faults")
+    add("--gpus", type=int, default=0, help="default: all there are")
+    add("--minutes", type=float, default=60, help="after which what runs is ended")
+    add("--faults-minutes", type=float, default=6)
+    add("--smollm2", type=Path, default=smollm2, help="folder of the real SmolLM2-135M-Instruct")
+    add("--tokenizer", type=Path, default=smollm2, help="folder of a tokenizer, for all others")
+    add(
+        "--real", action=argparse.BooleanOptionalAction, default=True, help="write 16 GB of weights"
+    )
+    add("--results", type=Path, default=HERE.parent / "results")
+    add("--scratch", type=Path, default=None)
+    add("--logs", type=Path, default=Path("logs/gpu"))
+    add("--tiny", action="store_true", help="small models on the CPU, to try the scripts")
+    options = parser.parse_args()
+    for name in ("smollm2", "tokenizer", "results", "logs"):
+        setattr(options, name, getattr(options, name).resolve())
+    if options.tiny:
+        options.models = ["smollm2:135m"] if options.models == list(lineup.TEN) else options.models
+        options.requests, options.greedy, options.gpus = 8, 6, 1
+    if not options.gpus:
+        from evalpack import leases  # noqa: PLC0415
+
+        options.gpus = len(leases.usable_devices())
+    return options
+
+
+if __name__ == "__main__":
+    main()
