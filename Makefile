@@ -40,6 +40,7 @@ lint: env  ## what CI checks of style and types
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
 	MYPYPATH=benchmarks:workflow/scripts $(BIN)/mypy benchmarks/*.py
+	MYPYPATH=benchmarks/gpu:benchmarks:workflow/scripts $(BIN)/mypy benchmarks/gpu/*.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 
 format: env  ## bring the code into shape

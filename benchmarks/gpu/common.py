@@ -155,7 +155,7 @@ class Project:
             try:
                 code = process.wait(seconds)
             except subprocess.TimeoutExpired:
-                process.terminate()
+                process.kill()  # SIGTERM would wait for its jobs; they end with it
                 code = -1
         self.keep()
         return {"seconds": round(time.time() - began, 1), "exit": code}
