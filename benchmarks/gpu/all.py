@@ -3,10 +3,15 @@
     python benchmarks/gpu/all.py --requests 2000 --smollm2 models/smollm2-135m-instruct
     python benchmarks/gpu/all.py --tiny            # no GPU: do the scripts run
 
+    python benchmarks/gpu/all.py --detach LOG …           # returns at once; then, as often as needed:
+    python benchmarks/gpu/all.py --wait LOG --seconds 500
+
 It needs no hub. Parts: `plain` (vLLM as a script would use it: one `LLM.generate` call, and the
-three-phase recipe on a sample), `faults` (out of memory, a killed job, greedy answers), `lineup`. With
-two GPUs `plain` and `faults` run side by side, each on its own. Results: benchmarks/results/gpu-*.json,
-written part by part.
+three-phase recipe on a sample), `faults` (out of memory, a killed job, greedy answers), `lineup`; then on
+one GPU `tools` (vLLM's own), `startup` (warm handovers against plain starts), `invariant` (greedy
+answers with kernels that no batch changes). With two GPUs `plain` and `faults` run side by side, each
+on its own. Results: benchmarks/results/gpu-*.json, written part by part; a part that fails says so and
+keeps none of the others from running.
 """
 
 import argparse
@@ -17,21 +22,37 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import detach
 import faults
+import invariant
 import lineup
 import recipe
+import startup
 from common import HERE, REPOSITORY, Setting, checkpoint, write
 from weights import write_weights
 
 WAVES = {"small": 2, "large": 1}
+PARTS = ("plain", "faults", "lineup", "tools", "startup", "invariant")
+AIMS = {"busy_share": 0.85, "times_as_long": 5.0}
+"""At least so much of the GPUs' time spent generating, and the recipe so many times as long."""
+QUICK = 1000
 
 
 def main() -> None:
-    """Measure."""
+    """Measure, or follow what measures."""
     options = _options()
+    if options.wait:
+        sys.exit(detach.wait(options.wait, options.seconds))
+    if options.detach:
+        arguments = _without(sys.argv[1:], "--detach")
+        pid = detach.detach(options.detach, [sys.executable, __file__, *arguments])
+        print(f"process {pid}; follow it with --wait {options.detach}")
+        return
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         logs = options.logs
         logs.mkdir(parents=True, exist_ok=True)
@@ -76,26 +97,54 @@ class Benchmark:
             lane.join()
         writing.join()
         if "lineup" in parts:
-            self._lineup()
+            self._attempt("lineup", self._lineup)
+        self._attempt("correctness", self._correctness)
+        for name, part in (
+            ("tools", self._tools),
+            ("startup", self._startup),
+            ("invariant", self._invariant),
+        ):
+            if name in parts:
+                self._attempt(name, part)
+
+    def _attempt(self, name: str, part: Callable[[], None]) -> None:
+        """Do a part if there is time; what goes wrong in it is its own."""
+        if self.deadline - time.monotonic() < 1:
+            print(f"{name}: left out, the time is up", flush=True)
+            return
+        try:
+            part()
+        except Exception:
+            traceback.print_exc()
+            print(f"{name}: failed", flush=True)
 
     def _lane(self, which: int) -> str:
         """CUDA_VISIBLE_DEVICES of a part that needs one GPU."""
         return str(which % self.gpus) if not self.options.tiny else ""
 
     def _write_weights(self) -> None:
-        if self.real is not None and "lineup" in self.options.parts:
+        if self.real is not None and {"lineup", "startup"} & {*self.options.parts}:
             began = time.monotonic()
             size = write_weights(self.real)
             print(f"wrote {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s", flush=True)
 
-    def _raw(self, name: str, specs: list[dict[str, Any]], device: str) -> dict[str, Any]:
-        """What `raw.py` found."""
+    def _raw(
+        self,
+        name: str,
+        specs: list[dict[str, Any]] | dict[str, Any],
+        device: str,
+        script: str = "raw.py",
+        more: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """What `raw.py`, or another script of its kind, found; `more` goes over its environment."""
         spec, result = (self.setting.logs / f"{name}.{end}" for end in ("spec.json", "json"))
         spec.write_text(json.dumps(specs), encoding="utf-8")
-        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": device} if device else {})}
+        own = {"CUDA_VISIBLE_DEVICES": device} if device else {}
+        environment = {**os.environ, **own, **(more or {})}
+        result.unlink(missing_ok=True)
         try:
             subprocess.run(
-                [sys.executable, str(HERE / "raw.py"), str(spec), str(result)],
+                [sys.executable, str(HERE / script), str(spec), str(result)],
                 env=environment,
                 check=False,
                 timeout=max(1.0, self.deadline - time.monotonic()),
@@ -156,6 +205,7 @@ class Benchmark:
             )
             ratio = three["seconds"] / told["measured"]["makespan_seconds"]
             told["recipe"] = {"measured": measured, "extrapolated": three, "times_as_long": ratio}
+        told["aims"] = AIMS
         write(self.setting, "lineup", told)
         rates = {job["job"].split()[0]: job["tokens_per_second"] for job in told["jobs"]}
         efficiency = {
@@ -175,7 +225,56 @@ class Benchmark:
             "startup",
             {"handovers": handed, "import_seconds": self.plain.get("import")},
         )
-        self._correctness()
+
+    def _tools(self) -> None:
+        """What vLLM's own tools reach, beside a raw call with as many prompts on the same GPU."""
+        options, device = self.options, self._lane(0)
+        name = next(name for name in options.compare if name in self.names)
+        requests = min(options.requests, QUICK) if options.quick else options.requests
+        spec = lineup.raw_specs(self.lineup, [name], requests, self.gpus)[0]
+        raw = self._raw("tools-raw", [spec], device).get(name, {})
+        found = self._raw("tools", spec, device, script="tools.py")
+        base = raw.get("tokens_per_second")
+        ratios = {
+            tool: one["tokens_per_second"] / base
+            for tool, one in found.items()
+            if isinstance(one, dict) and base and "tokens_per_second" in one
+        }
+        write(self.setting, "tools", {"model": name, "raw": raw, **found, "over_raw": ratios})
+
+    def _startup(self) -> None:
+        """Warm handovers, then plain starts, of a model on real weights; the report after each."""
+        options, device = self.options, self._lane(0)
+        weights, base = self.real, lineup.REAL[0]
+        if weights is None:
+            weights, base = options.smollm2, "smollm2:135m"
+        told: dict[str, Any] = {"model": base, "requests": options.greedy}
+        for kind, names in (("warm", startup.NAMES), ("plain", startup.NAMES[:2])):
+            left = self.deadline - time.monotonic()
+            if left < 1:
+                break
+            work = startup.project(
+                self.setting, weights, base, options.greedy, warm=kind == "warm", names=names
+            )
+            told[kind] = startup.report(work, work.run(1, left, device))
+            write(self.setting, "handovers", told)
+
+    def _invariant(self) -> None:
+        """Greedy answers with batch-invariant kernels, of the pipeline and of plain vLLM."""
+        if self.options.tiny:
+            print("invariant: left out, its kernels need a GPU", flush=True)
+            return
+        options, device = self.options, self._lane(0)
+        work = invariant.project(self.setting, options.smollm2, options.greedy)
+        outcome = work.run(1, self.deadline - time.monotonic(), device)
+        specs = invariant.specs(options.smollm2, options.greedy)
+        found = self._raw("invariant-plain", specs, device, more=invariant.ENVIRONMENT)
+        plain, other = (found.get(spec["name"], {}) for spec in specs)
+        if "answers" not in plain or "answers" not in other:
+            write(self.setting, "invariant", {"workflow": outcome, "plain": plain, "other": other})
+            return
+        told = faults.agreement(work, plain, other)
+        write(self.setting, "invariant", {"workflow": outcome, **invariant.ENVIRONMENT, **told})
 
     def _correctness(self) -> None:
         plain, other = (self.plain.get(n, {}) for n in ("greedy", "greedy in small batches"))
@@ -194,11 +293,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     add = parser.add_argument
     smollm2 = REPOSITORY / "models/smollm2-135m-instruct"
-    add("--parts", nargs="+", default=["plain", "faults", "lineup"])
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     add("--models", nargs="+", default=list(lineup.TEN), help="names of config/models.yaml")
+    add("--skip", nargs="*", default=[], help="models to leave out")
     add("--compare", nargs="*", default=list(lineup.COMPARED), help="held against one raw call")
     add("--requests", type=int, default=5000)
-    add("--greedy", type=int, default=500, help="prompts of SmolLM2 and of the faults")
+    add("--quick", action="store_true", help=f"vLLM's own tools get {QUICK:,} requests at most")
+    add("--greedy", type=int, default=500, help="prompts of SmolLM2, of faults and of handovers")
     add("--gpus", type=int, default=0, help="default: all there are")
     add("--minutes", type=float, default=60, help="after which what runs is ended")
     add("--faults-minutes", type=float, default=6)
@@ -211,17 +312,31 @@ def _options() -> argparse.Namespace:
     add("--scratch", type=Path, default=None)
     add("--logs", type=Path, default=Path("logs/gpu"))
     add("--tiny", action="store_true", help="small models on the CPU, to try the scripts")
+    add("--detach", type=Path, metavar="LOG", help="start this in the background and return")
+    add("--wait", type=Path, metavar="LOG", help="follow what --detach started")
+    add("--seconds", type=float, default=500, help="that --wait waits at most")
     options = parser.parse_args()
     for name in ("smollm2", "tokenizer", "results", "logs"):
         setattr(options, name, getattr(options, name).resolve())
     if options.tiny:
         options.models = ["smollm2:135m"] if options.models == list(lineup.TEN) else options.models
         options.requests, options.greedy, options.gpus = 8, 6, 1
+        options.compare = options.models[:1]
+    options.models = [name for name in options.models if name not in options.skip]
     if not options.gpus:
         from evalpack import leases  # noqa: PLC0415
 
         options.gpus = len(leases.usable_devices())
     return options
+
+
+def _without(arguments: list[str], flag: str) -> list[str]:
+    """Arguments without a flag and its value, in either way of writing them."""
+    kept = [one for one in arguments if not one.startswith(f"{flag}=")]
+    if flag in kept:
+        at = kept.index(flag)
+        del kept[at : at + 2]
+    return kept
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ sys.path.append(str(HERE.parent))
 from checkpoints import write_checkpoint  # noqa: E402
 from machine import hardware  # noqa: E402
 
-from evalpack import project  # noqa: E402
+from evalpack import leases, processes, project, telemetry  # noqa: E402
 from evalpack.build import build  # noqa: E402
 from evalpack.clock import utc_now  # noqa: E402
 from evalpack.jobs import RunSpec  # noqa: E402
 from evalpack.models import Model  # noqa: E402
 from evalpack.names import slug  # noqa: E402
+from evalpack.provenance import git_commit  # noqa: E402
 from evalpack.telemetry.facts import KEY, Facts  # noqa: E402
 
 RUN = "benchmark"
@@ -95,6 +96,7 @@ class Project:
         **config: Any,
     ) -> None:
         self.setting, self.name = setting, name
+        self.environment: Mapping[str, str] = {}
         self.folder = setting.scratch / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -143,7 +145,8 @@ class Project:
             "--resources",
             f"gpu={gpus}",
         ]
-        environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": device} if device else {})}
+        own = {"CUDA_VISIBLE_DEVICES": device} if device else {}
+        environment = {**os.environ, **own, **self.environment}
         return subprocess.Popen(
             command, cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
@@ -180,6 +183,8 @@ class Project:
     def summary(self) -> dict[str, Any]:
         """Telemetry in sum."""
         file = self.run_folder / "telemetry/summary.json"
+        if not file.exists():  # a workflow that was stopped has not written it
+            return telemetry.write_summary(self.run_folder, len(leases.usable_devices()))
         told: dict[str, Any] = json.loads(file.read_text("utf-8"))
         return told
 
@@ -221,7 +226,10 @@ def forked(function: Any, *arguments: Any, seconds: float, log: Path) -> dict[st
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
 
+    parent = os.getpid()
+
     def body() -> None:
+        processes.end_with(parent)  # who is out of time ends us both
         os.setsid()
         with log.open("ab") as file:
             os.dup2(file.fileno(), 1)
@@ -246,6 +254,7 @@ def write(setting: Setting, part: str, report: Mapping[str, Any]) -> None:
     machine = hardware()
     setting.results.mkdir(parents=True, exist_ok=True)
     file = setting.results / f"gpu-{part}-{slug(machine['gpu']).lower()}.json"
+    machine["gpus"] = len(leases.usable_devices())
     told = {"date": utc_now(), "hardware": machine, **versions(), **report}
     rounded = json.loads(json.dumps(told), parse_float=lambda text: round(float(text), 5))
     file.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
@@ -262,4 +271,4 @@ def versions() -> dict[str, Any]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"versions": {**found, "python": sys.version.split()[0]}}
+    return {"versions": {**found, "python": sys.version.split()[0], "evalpack": git_commit()}}
