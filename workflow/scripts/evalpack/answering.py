@@ -9,7 +9,7 @@ from evalpack import leases
 from evalpack.asks import Ask
 from evalpack.engines.base import Answer, EngineFailure, EngineSpec, Request
 from evalpack.engines.factory import TEST_ENGINE, load_engine
-from evalpack.engines.ladder import easier
+from evalpack.engines.ladder import Kind, easier
 from evalpack.engines.loading import Loading
 from evalpack.jobs import ModelJob, RunSpec
 from evalpack.leases import Lease
@@ -120,9 +120,11 @@ class Answering:
                 recorder.phase(name)
                 start.told(name)
 
-            loading = self._take_ahead(left)
-            with self._devices(phase, recorder) as lease:
-                stage = _Stage(lease, start.log, phase)
+            with (
+                self._first_loading(left) as first,
+                self._devices(phase, recorder) as lease,
+            ):
+                stage, loading = _Stage(lease, start.log, phase), first
                 for length in self._lengths:
                     for answer in self._descend(stage, left, length, loading):
                         if outgrown(answer, length, longest, work.max_tokens[answer.key]):
@@ -145,7 +147,8 @@ class Answering:
         self, stage: _Stage, left: Collection[str], length: int | None, loading: Loading | None
     ) -> Iterator[Answer]:
         """Answers of an engine of this length, or of easier ones where memory does not suffice."""
-        spec, taken = self._spec(length), 0
+        spec = self._spec(length)
+        taken: tuple[Kind, ...] = ()
         while True:
             try:
                 yield from self._answers(stage, spec, left, loading)
@@ -156,7 +159,7 @@ class Answering:
                         self._work.say("other GPUs are tried first for ten minutes")
                     raise
                 self._work.say(f"{failure}; trying again with {step.what}")
-                spec, taken, loading = step.spec, taken + 1, None
+                spec, taken, loading = step.spec, (*taken, step.kind), None
             else:
                 return
 
@@ -202,14 +205,26 @@ class Answering:
             os.environ.update(lease.environment())
             yield lease
 
-    def _take_ahead(self, keys: Collection[str]) -> Loading | None:
-        """The engine that was prepared, if it is for these keys; else a new one, if any."""
+    @contextmanager
+    def _first_loading(self, keys: Collection[str]) -> Iterator[Loading | None]:
+        """The engine that was prepared, if it is for these keys; else a new one, if any.
+
+        If the job gets no devices, its processes end: they would wait at the gate for ever, and
+        the end of this process for them.
+        """
         ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            if ahead[0] == keys:
-                return ahead[1]
+        loading: Loading | None = None
+        if ahead is not None and ahead[0] == keys:
+            loading = ahead[1]
+        elif self._gated():
+            loading = self._loading(self._spec(self._lengths[0]), keys)
+        if ahead is not None and ahead[1] is not loading:
             ahead[1].abandon()
-        return self._loading(self._spec(self._lengths[0]), keys) if self._gated() else None
+        try:
+            yield loading
+        finally:
+            if loading is not None:
+                loading.abandon()
 
     def _gated(self) -> bool:
         """Whether the engine can start before the job has its devices: vLLM on a GPU."""

@@ -86,13 +86,13 @@ class WorkflowRun:
             leases.clean_up()
             sweep(self.paths.run)
             replace(self.spec, retries=retries).save(self.paths.plan)
-            if self._workflow.local_exec:
-                self._warm.start(self.spec, self.paths)
         except UserError as error:
             raise _spoken(error) from None
         except OSError as error:
             reason = f"{self.paths.run} cannot be written to: {error.strerror}"
             raise _spoken(UserError(reason)) from None
+        if self._workflow.local_exec:
+            self._warm.start(self.spec, self.paths)
 
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""

@@ -28,6 +28,7 @@ class FailureLog(logging.Handler):
         """Listen to vLLM's log in processes that are forked from now on."""
         super().__init__(logging.ERROR)
         self._owner = os.getpid()
+        self._closed_pipe = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         logging.getLogger(_LOGGER).addHandler(self)
 
@@ -52,9 +53,10 @@ class FailureLog(logging.Handler):
     def close(self) -> None:
         """Listen no more."""
         logging.getLogger(_LOGGER).removeHandler(self)
-        for descriptor in (self._read, self._write):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        if not self._closed_pipe:
+            self._closed_pipe = True
+            os.close(self._read)
+            os.close(self._write)
         super().close()
 
 

@@ -113,9 +113,13 @@ class RenderAhead(Iterator[Rendered]):
         for request in batch:
             if request.key in direct:
                 yield direct[request.key]
+                continue
+            tokens = encoded[request.key]
+            if isinstance(tokens, Exception):
+                yield refused(request, "TemplateError", last_line(tokens))
             else:
                 opened = opens_reasoning(texts[request.key])
-                yield self._checked(request, encoded[request.key], opened=opened)
+                yield self._checked(request, tokens, opened=opened)
 
     def _text(self, request: Request) -> str | list[int]:
         """The prompt as text with its special tokens written out, or as tokens."""
@@ -128,17 +132,26 @@ class RenderAhead(Iterator[Rendered]):
             chat_template=self._model.chat_template,
             **self._model.chat_template_kwargs,
         )
-        return (
-            text if isinstance(text, str) else list(text)
-        )  # Mistral's tokenizer answers in tokens
+        # Mistral's tokenizer answers in tokens.
+        return text if isinstance(text, str) else list(text)
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        """Tokens of texts in which the template has written the special tokens already."""
-        if not texts:
-            return []
-        if callable(self._tokenizer):
-            return list(self._tokenizer(texts, add_special_tokens=False)["input_ids"])
-        return [list(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    def _encode(self, texts: list[str]) -> list[list[int] | Exception]:
+        """Tokens of texts in which the template has written the special tokens already.
+
+        A text that cannot be encoded (half a surrogate pair) is no reason to refuse the others.
+        """
+        if texts and callable(self._tokenizer):
+            try:
+                return list(self._tokenizer(texts, add_special_tokens=False)["input_ids"])
+            except Exception:  # noqa: S110 - one by one, then
+                pass
+        return [self._encode_one(text) for text in texts]
+
+    def _encode_one(self, text: str) -> list[int] | Exception:
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+        except Exception as error:
+            return error
 
     def _checked(self, request: Request, tokens: list[int], *, opened: bool = False) -> Rendered:
         if len(tokens) >= self._most:

@@ -6,7 +6,7 @@ The same code runs vLLM's CUDA and CPU builds.
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
@@ -63,8 +63,9 @@ class VLLMEngine:
                 self._rendering = self._render(requests)
             self._start([config] + [_again(arguments) for _ in range(copies - 1)])
         except (Exception, SystemExit) as error:  # vLLM raises whatever its parts raise
+            failure = self._failed(f"vLLM could not load {spec.model.name}", error)
             self.close()
-            raise self._failed(f"vLLM could not load {spec.model.name}", error) from error
+            raise failure from error
         self.env_id = _env_id()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -86,6 +87,7 @@ class VLLMEngine:
             self._rendering.close()
         for engine in self._engines:
             engine.engine_core.shutdown(timeout=0.0)
+        self._failures.close()
 
     def _start(self, configs: list[Any]) -> None:
         """Start the engines, side by side; their processes wait at the gate."""
@@ -170,7 +172,7 @@ class VLLMEngine:
         return None
 
     def _params(self, sampling: Mapping[str, Any]) -> Any:
-        """VLLM's parameters; made once for all requests that share a mapping."""
+        """Parameters as vLLM takes them; made once for all requests that share a mapping."""
         known = self._params_cache.get(id(sampling))
         if known is not None and known[0] is sampling:
             return known[1]
@@ -225,18 +227,18 @@ class VLLMEngine:
         return EngineFailure(f"{what}: {reason}", memory=is_memory(reason))
 
 
-def prepare_environment() -> None:
-    """Set what vLLM reads as it is imported."""
+def prepare_environment(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set what vLLM reads as it is imported and started."""
     for library in _THREADED_LIBRARIES:
-        os.environ.pop(f"{library}_NUM_THREADS", None)
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
+        environment.pop(f"{library}_NUM_THREADS", None)
+    environment.setdefault("VLLM_NO_USAGE_STATS", "1")
+    environment.setdefault("VLLM_LOGGING_COLOR", "0")
     # Without this, vLLM's CPU build asks for most of the machine's memory.
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 
 def _arguments(spec: EngineSpec) -> tuple[dict[str, Any], int]:
-    """VLLM's engine arguments, and how many engines share the GPU."""
+    """Engine arguments as vLLM takes them, and how many engines share the GPU."""
     given = dict(spec.engine_args)
     copies = int(given.pop("engines_per_gpu", 1))
     arguments: dict[str, Any] = {
@@ -267,7 +269,8 @@ def _again(arguments: Mapping[str, Any]) -> Any:
 def _in_parallel(tasks: list[Callable[[], object]]) -> None:
     """Run tasks, all but the first in threads that stay until the process ends.
 
-    The kernel ends an engine's processes with the thread that started them.
+    The kernel ends an engine's processes with the thread that started them. All have ended when this
+    returns or raises, so that nobody starts an engine after the others were closed.
     """
     results: queue.Queue[BaseException | None] = queue.Queue()
 
@@ -281,10 +284,15 @@ def _in_parallel(tasks: list[Callable[[], object]]) -> None:
 
     for task in tasks[1:]:
         threading.Thread(target=run, args=(task,), daemon=True).start()
-    tasks[0]()
-    for _ in tasks[1:]:
-        if (error := results.get()) is not None:
-            raise error
+    failed: list[BaseException | None] = []
+    try:
+        tasks[0]()
+    except BaseException as error:
+        failed.append(error)
+    failed += [results.get() for _ in tasks[1:]]
+    for failure in failed:
+        if failure is not None:
+            raise failure
 
 
 def _env_id() -> str:

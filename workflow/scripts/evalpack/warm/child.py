@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 from evalpack import processes, script
 from evalpack.answering import Start
+from evalpack.engines import gate
+from evalpack.engines.vllm import prepare_environment
 from evalpack.warm import protocol
 from evalpack.warm.tasks import Task, make_task
 
@@ -55,8 +57,7 @@ def _live(control: socket.socket, said: Mapping[str, Any], *, ahead: bool) -> in
     processes.end_with(None)
     client = socket.socket(fileno=descriptors[0])
     threading.Thread(target=_end_with, args=(client,), daemon=True).start()
-    os.environ.clear()
-    os.environ.update(request["environment"])
+    _take_over(request["environment"])
     os.chdir(request["folder"])
     log = script.open_log(request["log"])
     _copy(said_meanwhile, log)
@@ -73,6 +74,21 @@ def _live(control: socket.socket, said: Mapping[str, Any], *, ahead: bool) -> in
     _copy(said_meanwhile, log)
     protocol.send(client, {"exit": code})
     return code
+
+
+def _take_over(environment: Mapping[str, str]) -> None:
+    """Have the client's environment, and keep the gate of an engine that is on its way.
+
+    Its processes may be started only now; without the gate they would take a device before the job
+    has one.
+    """
+    wanted = dict(environment)
+    prepare_environment(wanted)
+    if gate.ADDRESS in os.environ:
+        wanted[gate.ADDRESS] = os.environ[gate.ADDRESS]
+    os.environ.update(wanted)
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
 
 
 def _redirect(descriptor: int) -> None:

@@ -32,6 +32,12 @@ class WarmServer:
         )
         if not wanted or not _has_engine():
             return
+        try:
+            self._start(paths)
+        except OSError as error:  # no memory, no processes: jobs start by themselves
+            print(f"warning: jobs start without the warm server: {error}", flush=True)
+
+    def _start(self, paths: RunPaths) -> None:
         listener, address = protocol.listen()
         log = paths.run / "logs" / "warm.log"
         log.parent.mkdir(parents=True, exist_ok=True)
