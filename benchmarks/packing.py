@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import hardware
+from ten import TEN
 
 from evalpack.errors import UserError
 from evalpack.lineup import load_models
@@ -40,18 +41,6 @@ MODELS = {
     name: Model.from_mapping({**entry, "name": name})
     for name, entry in load_models(HERE.parent / "config" / "models.yaml").items()
 }
-TEN = (
-    "llama3.1:8b",
-    "mistral:7b",
-    "qwen2.5:7b",
-    "llama3.2:1b",
-    "llama3.2:3b",
-    "llama3:8b",
-    "qwen2.5-32b",
-    "llama3.3-70b",
-    "qwen2.5-72b",
-    "gpt-oss-120b",
-)
 WAYS = ("one_at_a_time", "phases", "plain_greedy", "list_scheduling", "evalpack_plan")
 AIMS = {"median": 1.03, "worst": 1.15}
 

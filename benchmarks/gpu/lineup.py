@@ -15,18 +15,6 @@ from common import (
     sampling_cost,
 )
 
-TEN = (
-    "llama3.1:8b",
-    "mistral:7b",
-    "qwen2.5:7b",
-    "llama3.2:1b",
-    "llama3.2:3b",
-    "llama3:8b",
-    "qwen2.5-32b",
-    "llama3.3-70b",
-    "qwen2.5-72b",
-    "gpt-oss-120b",
-)
 COMPARED = ("llama3.1:8b", "llama3.2:3b", "llama3.2:1b")
 REAL = ("llama3.1:8b", "llama3:8b")
 """Models of one shape, which may be given real weights."""
