@@ -16,8 +16,8 @@ from evalpack.plan.workload import Workload
 SHARING = 0.95
 """Engines that share a GPU must take at most this share of the time of one."""
 GAIN, GAIN_SECONDS = 1.02, 1.0
-"""An option of more GPU-seconds must take less time than another one by more than this factor, and
-these seconds."""
+"""An option of more shards, and more GPU-seconds, must take less time than another one by more than
+this factor, and these seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +123,19 @@ def _worth(pair: tuple[Cost, Settings]) -> float:
 
 
 def _undominated(found: Sequence[Option]) -> list[Option]:
-    """Without options that another one of fewer GPU-seconds, and no wider, about equals in time.
+    """Without options that another one of fewer GPU-seconds, and no wider, equals in time.
 
-    A second load for a hundredth of the time is not worth it, the less so as all shards of a model
-    read the same disk.
+    About equal will do where it loads less often: a second load for a hundredth of the time is not
+    worth it, the less so as all shards of a model read the same disk.
     """
     ordered = sorted(found, key=lambda o: (o.area, o.seconds, o.gpus, o.shards))
     kept: list[Option] = []
     for option in ordered:
         enough = max(option.seconds * GAIN, option.seconds + GAIN_SECONDS)
-        if not any(o.seconds <= enough and o.gpus <= option.gpus for o in kept):
+        if not any(
+            o.seconds <= (enough if o.shards < option.shards else option.seconds)
+            and o.gpus <= option.gpus
+            for o in kept
+        ):
             kept.append(option)
     return kept
