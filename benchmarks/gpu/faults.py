@@ -7,6 +7,7 @@ weights at temperature 0, whose answers are held against those of one `LLM.gener
 """
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from bench import Bench
 from common import Project, Setting, dummy, last_token, phases, prompts, sampling_cost
 
+from evalpack import leases
 from evalpack.names import slug
 
 SHARE, NEIGHBOUR, CACHE, KILLED, GREEDY = "share", "neighbour", "cache", "killed", "smollm2"
@@ -33,6 +36,17 @@ for line in sys.stdin:
     torch.cuda.empty_cache()  # or torch keeps what was given back
     print(line.strip(), torch.cuda.mem_get_info()[0] >> 20, flush=True)
 """
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """The workflow with its troubles, then plain vLLM's greedy answers beside the pipeline's."""
+    options = bench.options
+    memory = 80 << 30 if options.tiny else leases.usable_devices()[0].memory_total
+    work = project(bench.setting, options.smollm2, options.greedy, memory)
+    told = run(work, bench.one, bench.left)
+    specs = greedy_specs(options.smollm2, options.greedy)
+    found = bench.raw("greedy", specs)
+    return told | {"greedy": agreement(work, *(found.get(spec["name"], {}) for spec in specs))}
 
 
 def project(setting: Setting, smollm2: Path, requests: int, memory: int) -> Project:
@@ -163,24 +177,25 @@ def _report(work: Project, events: Mapping[str, float]) -> dict[str, Any]:
     return found
 
 
-def greedy_spec(
-    smollm2: Path, requests: int, name: str, calls: int | None = None, **arguments: Any
-) -> dict[str, Any]:
-    """What `raw.py` runs for the same greedy answers."""
-    return {
-        "name": name,
-        "arguments": {"model": str(smollm2), "max_model_len": 2048, "enforce_eager": True},
-        "prompts": prompts(requests),
-        "calls": calls,
-        "sampling": {"temperature": 0.0, "max_tokens": 128},
-        "texts": True,
-    }
+def greedy_specs(smollm2: Path, requests: int) -> list[dict[str, Any]]:
+    """What `raw.py` runs for the same greedy answers: one call, and calls of 64."""
+    return [
+        {
+            "name": name,
+            "arguments": {"model": str(smollm2), "max_model_len": 2048, "enforce_eager": True},
+            "prompts": prompts(requests),
+            "calls": calls,
+            "sampling": {"temperature": 0.0, "max_tokens": 128},
+            "texts": True,
+        }
+        for name, calls in (("greedy", None), ("greedy in small batches", 64))
+    ]
 
 
 def agreement(work: Project, plain: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Share of equal answers, sample by sample: the pipeline's and plain vLLM's, plain's and plain's."""
-    import json  # noqa: PLC0415
-
+    if "answers" not in plain or "answers" not in other:
+        return {"failed": {"plain": plain, "other": other}}
     rows: dict[str, Any] = {}
     for file in (work.run_folder / "journal" / slug(GREEDY)).glob("*.jsonl"):
         for line in file.read_text("utf-8").splitlines():

@@ -5,31 +5,30 @@ itself as well. `VLLM_BATCH_INVARIANT=1` sums in one order whatever the batch: w
 plain vLLM then agree on every token, nothing but that order ever parted them.
 """
 
-from pathlib import Path
 from typing import Any
 
 import faults
-from common import Project, Setting, prompts
+from bench import Bench
+from common import Project, prompts
 
 ENVIRONMENT = {"VLLM_BATCH_INVARIANT": "1"}
 
 
-def project(setting: Setting, smollm2: Path, requests: int) -> Project:
+def measure(bench: Bench) -> dict[str, Any]:
     """SmolLM2 on real weights at temperature 0, the variable set for the whole workflow."""
+    options = bench.options
+    if options.tiny:
+        return {"left_out": "its kernels need a GPU"}
     model = {
         "name": faults.GREEDY,
         "base": "smollm2:135m",
-        "path": str(smollm2),
+        "path": str(options.smollm2),
         "sampling": {"temperature": 0.0, "ignore_eos": False},
     }
-    work = Project(setting, "invariant", [model], prompts(requests))
+    work = Project(bench.setting, "invariant", [model], prompts(options.greedy))
     work.environment = ENVIRONMENT
-    return work
-
-
-def specs(smollm2: Path, requests: int) -> list[dict[str, Any]]:
-    """What `raw.py` runs, with ENVIRONMENT set before it imports vLLM."""
-    return [
-        faults.greedy_spec(smollm2, requests, "greedy"),
-        faults.greedy_spec(smollm2, requests, "greedy in small batches", 64),
-    ]
+    outcome = work.run(1, bench.left, bench.one)
+    specs = faults.greedy_specs(options.smollm2, options.greedy)
+    found = bench.raw("invariant-plain", specs, environment=ENVIRONMENT)
+    plain, other = (found.get(spec["name"], {}) for spec in specs)
+    return {"workflow": outcome, **ENVIRONMENT, **faults.agreement(work, plain, other)}

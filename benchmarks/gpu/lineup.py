@@ -1,10 +1,11 @@
-"""The ten-model lineup through Snakemake, and one raw `LLM.generate` call for some of its models."""
+"""The ten-model lineup through Snakemake: predicted and measured, and against the three-phase recipe."""
 
 from pathlib import Path
 from typing import Any
 
+import recipe
+from bench import REAL, Bench
 from common import (
-    OUTPUT,
     Project,
     Setting,
     dummy,
@@ -15,9 +16,27 @@ from common import (
     sampling_cost,
 )
 
-COMPARED = ("llama3.1:8b", "llama3.2:3b", "llama3.2:1b")
-REAL = ("llama3.1:8b", "llama3:8b")
-"""Models of one shape, which may be given real weights."""
+AIMS = {"busy_share": 0.85, "recipe_times_as_long": 5.0}
+"""At least so much of the GPUs' time spent generating, and the recipe so many times as long."""
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """Run the lineup on all GPUs."""
+    options, real = bench.options, bench.weights()
+    work = project(bench.setting, options.models, options.requests, real)
+    outcome = work.run(options.gpus, bench.left)
+    told = report(work, outcome, options.gpus)
+    weights = "random, loaded from nowhere"
+    if real is not None:
+        weights += f"; those of {' and '.join(REAL)} read from safetensors on disk"
+    told |= {"requests": options.requests, "weights": weights, "aims": AIMS}
+    told["handovers"] = handovers(work, real is not None)
+    sampled = bench.found.get("recipe", {}).get("measured")
+    if sampled:
+        three = recipe.extrapolate(options.models, options.requests, options.gpus, sampled)
+        ratio = three["seconds"] / told["measured"]["makespan_seconds"]
+        told["recipe"] = {"extrapolated": three, "times_as_long": ratio}
+    return told
 
 
 def project(setting: Setting, names: list[str], requests: int, real: Path | None) -> Project:
@@ -29,33 +48,6 @@ def project(setting: Setting, names: list[str], requests: int, real: Path | None
         else:
             models.append(dummy(setting, name))
     return Project(setting, "lineup", models, prompts(requests))
-
-
-def raw_specs(work: Project, names: list[str], requests: int, gpus: int) -> list[dict[str, Any]]:
-    """What `raw.py` runs: the models' jobs as one call each, with the same arguments."""
-    planned = work.planned(gpus)
-    specs = []
-    for name in names:
-        job = next(job for job in planned.models if job.model.name == name)
-        arguments = {k: v for k, v in job.engine_args.items() if k != "engines_per_gpu"}
-        if job.engine_args.get("engines_per_gpu", 1) > 1:  # one engine has what two share
-            arguments.pop("kv_cache_memory_bytes", None)
-        specs.append(
-            {
-                "name": name,
-                "arguments": {
-                    **arguments,
-                    "model": job.model.path,
-                    "load_format": "dummy",
-                    "dtype": "bfloat16",
-                    "max_model_len": 2048,
-                    "generation_config": "vllm",
-                },
-                "prompts": prompts(requests),
-                "sampling": {"temperature": 0.7, "max_tokens": OUTPUT, "ignore_eos": True},
-            }
-        )
-    return specs
 
 
 def report(work: Project, outcome: dict[str, Any], gpus: int) -> dict[str, Any]:

@@ -4,12 +4,11 @@ import argparse
 from pathlib import Path
 
 from common import HERE, REPOSITORY
-from lineup import COMPARED
 from ten import TEN
 
-PARTS = ("plain", "faults", "lineup", "tools", "startup", "invariant")
-QUICK = 1000
-"""Requests that vLLM's own tools get at most, with `--quick`."""
+PARTS = ("recipe", "lineup", "efficiency", "tools", "startup", "faults", "invariant")
+"""In the order in which they are measured."""
+COMPARED = ("llama3.1:8b", "llama3.2:3b", "llama3.2:1b")
 
 
 def parse_options(doc: str) -> argparse.Namespace:
@@ -26,11 +25,10 @@ def parse_options(doc: str) -> argparse.Namespace:
     add("--skip", nargs="*", default=[], help="models to leave out")
     add("--compare", nargs="*", default=list(COMPARED), help="held against one raw call")
     add("--requests", type=int, default=5000)
-    add("--quick", action="store_true", help=f"vLLM's own tools get {QUICK:,} requests at most")
     add("--greedy", type=int, default=500, help="prompts of SmolLM2, of faults and of handovers")
     add("--gpus", type=int, default=0, help="default: all there are")
     add("--minutes", type=float, default=60, help="after which what runs is ended")
-    add("--faults-minutes", type=float, default=6)
+    add("--part-minutes", type=float, default=15, help="that one part may take")
     add("--smollm2", type=Path, default=smollm2, help="folder of the real SmolLM2-135M-Instruct")
     add("--tokenizer", type=Path, default=smollm2, help="folder of a tokenizer, for all others")
     add(

@@ -3,9 +3,8 @@
     python benchmarks/gpu/raw.py SPEC RESULT
 
 SPEC is a JSON list of runs: `name`, `arguments` (of `LLM`), `prompts` (texts; each is a chat's only
-message), `sampling`, `calls` (prompts of each `generate()` call; null: all in one), `texts` (whether
-answers are wanted), `environment`, `after` (a file to wait for). Each run is a process forked from
-one that has imported vLLM.
+message), `sampling`, `calls` (prompts of each `generate()` call; null: all in one), `texts` (whether answers
+are wanted), `environment`. Each run is a process forked from one that has imported vLLM.
 """
 
 import json
@@ -66,8 +65,6 @@ def main() -> None:
 
     report: dict[str, Any] = {"import": time.time() - began}
     for spec in specs:
-        while "after" in spec and not Path(spec["after"]).exists():
-            time.sleep(0.2)
         report[spec["name"]] = forked(run, spec, seconds=spec.get("seconds", 180), log=log)
         result.write_text(json.dumps(report), encoding="utf-8")
         shown = {k: v for k, v in report[spec["name"]].items() if k != "answers"}

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from bench import Bench
 from common import ENTRIES, Setting, checkpoint, prompts
 
 from evalpack.models import Model
@@ -26,6 +27,30 @@ SMALL, MEDIUM = 12e9, 50e9
 """Parameters up to which the recipe takes a model for small, or medium, by its name."""
 BY_NAME = {"gpt-oss-120b": 117e9}
 SAMPLED = {"small": "llama3.1:8b", "large": "llama3.3-70b"}
+WAVES = {"small": 2, "large": 1}
+"""Of each call that is measured."""
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """A small model on one GPU, a large one on all, each in two calls."""
+    if bench.options.tiny:
+        return {"left_out": "its models need a GPU"}
+    gpus = bench.options.gpus
+    every = ",".join(map(str, range(gpus)))
+    # The first start ever builds kernels, which the recipe would do once and not for each model.
+    specs = [
+        {
+            **spec(bench.setting, kind, gpus, waves),
+            "name": name,
+            "environment": {"CUDA_VISIBLE_DEVICES": devices},
+        }
+        for (kind, waves), devices in zip(WAVES.items(), ("0", every), strict=True)
+        for name in (f"{kind}, first ever", kind)
+    ]
+    found = bench.raw("recipe", specs, devices=every)
+    if not all("calls" in found.get(kind, {}) for kind in WAVES):
+        return {"gpus": gpus, "failed": found}
+    return {"gpus": gpus, "waves": WAVES, "models": SAMPLED, "measured": found}
 
 
 def size_class(name: str) -> str:
@@ -44,7 +69,7 @@ def spec(setting: Setting, kind: str, gpus: int, waves: int) -> dict[str, Any]:
     name = SAMPLED[kind]
     _, sequences = CLASSES[kind]
     return {
-        "name": f"recipe {kind}",
+        "name": kind,
         "arguments": {
             "model": str(checkpoint(setting, name)),
             "load_format": "dummy",
@@ -65,8 +90,6 @@ def extrapolate(
     requests: int,
     gpus: int,
     measured: Mapping[str, Any],
-    imported: float,
-    waves: Mapping[str, int],
 ) -> dict[str, Any]:
     """Seconds of the whole lineup by the recipe.
 
@@ -74,16 +97,14 @@ def extrapolate(
         names: the lineup.
         requests: of each model.
         gpus: there are.
-        measured: what `raw.py` found, by class.
-        imported: seconds to import vLLM, which each model's process does.
-        waves: of a call that was measured, by class.
+        measured: what `measure` found, by class.
     """
     models: dict[str, Any] = {}
     for name in names:
         kind = size_class(name)
         base = "small" if kind == "small" else "large"
         found, sampled = measured[base], ENTRIES[SAMPLED[base]]
-        wave = found["calls"][-1] / waves[base]  # the first call may meet cold kernels
+        wave = found["calls"][-1] / WAVES[base]  # the first call may meet cold kernels
         factor = _work(name) / float(sampled["active_parameters"])
         if base == "large":
             # Fewer GPUs share the work, and more sequences share a reading of the weights.
@@ -95,7 +116,7 @@ def extrapolate(
         models[name] = {
             "class": kind,
             "gpus": width(kind, gpus),
-            "seconds": imported + start + count * wave * factor,
+            "seconds": measured["import"] + start + count * wave * factor,
         }
     phases = {}
     for kind in CLASSES:

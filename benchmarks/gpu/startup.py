@@ -12,12 +12,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import REAL, Bench
 from common import Project, Setting, last_token, phases, prompts, sampling_cost
 
 from evalpack.telemetry.facts import Facts
 
 NAMES = ("first", "second", "third")
 _READING = re.compile(r"Loading weights took ([0-9.]+) seconds")
+
+
+def measure(bench: Bench) -> dict[str, Any]:
+    """Warm handovers, then plain starts, of a model on real weights."""
+    options = bench.options
+    weights, base = bench.weights() or options.smollm2, REAL[0] if bench.real else "smollm2:135m"
+    told: dict[str, Any] = {"model": base, "requests": options.greedy}
+    for kind, names in (("warm", NAMES), ("plain", NAMES[:2])):
+        work = project(
+            bench.setting, weights, base, options.greedy, warm=kind == "warm", names=names
+        )
+        told[kind] = report(work, work.run(1, bench.left, bench.one))
+    return told
 
 
 def project(

@@ -6,7 +6,7 @@ The same code runs vLLM's CUDA and CPU builds.
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from evalpack.clock import utc_now
 from evalpack.engines.base import Answer, AnswerError, EngineFailure, EngineSpec, Request
 from evalpack.engines.detokenize import can_wait, text_of
 from evalpack.engines.failures import FailureLog, is_memory
+from evalpack.engines.parallel import start_side_by_side
 from evalpack.engines.rendering import RenderAhead, Rendered, last_line, refused
 
 # Requests handed over between two steps; more would keep the engine's answers waiting.
@@ -97,7 +98,7 @@ class VLLMEngine:
         def start(config: Any) -> None:
             self._engines.append(LLMEngine.from_vllm_config(config, UsageContext.LLM_CLASS))
 
-        _in_parallel([partial(start, config) for config in configs])
+        start_side_by_side([partial(start, config) for config in configs])
 
     def _render(self, requests: Iterable[Request]) -> RenderAhead:
         return RenderAhead(requests, self._tokenizer, self._model, self._max_model_len)
@@ -264,35 +265,6 @@ def _again(arguments: Mapping[str, Any]) -> Any:
     from vllm.usage.usage_lib import UsageContext
 
     return EngineArgs(**arguments).create_engine_config(UsageContext.LLM_CLASS)
-
-
-def _in_parallel(tasks: list[Callable[[], object]]) -> None:
-    """Run tasks, all but the first in threads that stay until the process ends.
-
-    The kernel ends an engine's processes with the thread that started them. All have ended when this
-    returns or raises, so that nobody starts an engine after the others were closed.
-    """
-    results: queue.Queue[BaseException | None] = queue.Queue()
-
-    def run(task: Callable[[], object]) -> None:
-        try:
-            task()
-            results.put(None)
-        except BaseException as error:
-            results.put(error)
-        threading.Event().wait()
-
-    for task in tasks[1:]:
-        threading.Thread(target=run, args=(task,), daemon=True).start()
-    failed: list[BaseException | None] = []
-    try:
-        tasks[0]()
-    except BaseException as error:
-        failed.append(error)
-    failed += [results.get() for _ in tasks[1:]]
-    for failure in failed:
-        if failure is not None:
-            raise failure
 
 
 def _env_id() -> str:
