@@ -4,10 +4,11 @@ ENV ?= $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+SLURM := slurmctld slurmd slurm-client munge
 DEMO_MODEL := models/smollm2-135m-instruct
 UV_COMPILE = uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help env demo test test-browser lint format lock
+.PHONY: help env demo test test-browser test-slurm demo-slurm lint format lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -33,6 +34,14 @@ test: env $(DEMO_MODEL)  ## all tests, one of them on real vLLM
 test-browser: env  ## what the plan's page does in a real browser (installs Debian's chromium if it is missing)
 	command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends chromium; }
 	$(BIN)/pytest tests/browser
+
+test-slurm: env $(DEMO_MODEL)  ## the workflow on a real SLURM of two nodes on this machine (root; installs Debian's packages if missing)
+	command -v slurmctld >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(SLURM); }
+	$(BIN)/pytest -rP tests/slurm
+
+demo-slurm: env $(DEMO_MODEL)  ## the demo on such a cluster
+	command -v slurmctld >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(SLURM); }
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/with_cluster.py snakemake --workflow-profile profiles/slurm-demo
 
 lint: env  ## what CI checks of style and types
 	$(BIN)/ruff check workflow tests benchmarks

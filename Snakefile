@@ -20,10 +20,17 @@ include: "workflow/rules/parse.smk"
 include: "workflow/rules/collect.smk"
 
 
+# On a cluster, what needs no GPU runs where Snakemake does: shorter than the queue, and stage has internet.
 localrules:
     all,
+    collect,
+    merge,
+    parse,
     pilot,
+    prepare,
+    quality_gate,
     stage,
+    stage_weights,
 
 
 rule all:

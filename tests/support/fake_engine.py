@@ -2,9 +2,10 @@
 
 Put in by EVALPACK_TEST_ENGINE=fake_engine:FakeEngine. What it does, it writes down: a line per start and
 per answered key in the file that EVALPACK_FAKE_LOG names. How it misbehaves, EVALPACK_FAKE says as
-JSON: `delay` (seconds an answer takes), `refuse` (models that cannot load), `kill_after` (model: answers
-after which the process kills itself), `empty` (models that answer nothing), `template` (model: tokens that
-its chat template adds to a prompt). A word is a token, and prompt and answer share `max_model_len`.
+JSON: `delay` (seconds an answer takes, of all models or by model), `refuse` (models that cannot load),
+`kill_after` (model: answers after which the process kills itself), `empty` (models that answer nothing),
+`template` (model: tokens that its chat template adds to a prompt). A word is a token, and prompt and
+answer share `max_model_len`.
 """
 
 import hashlib
@@ -33,10 +34,13 @@ class FakeEngine:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         left = self._behaviour.get("kill_after", {}).get(self._model)
+        delay = self._behaviour.get("delay", 0)
+        if isinstance(delay, dict):
+            delay = delay.get(self._model, 0)
         for request in requests:
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(self._behaviour.get("delay", 0))
+            time.sleep(delay)
             yield self._answer(request)
             self._note("answer", request.key)
             left = left - 1 if left is not None else None

@@ -1,7 +1,9 @@
 """A driver that tells of idle GPUs, for jobs that run vLLM's CPU build as if it had some.
 
-Put in by EVALPACK_TEST_NVML=pretended_gpus:TwoGpus.
+Put in by EVALPACK_TEST_NVML=pretended_gpus:TwoGpus (or SlurmNode).
 """
+
+import os
 
 from evalpack.leases import Device
 
@@ -21,3 +23,12 @@ class TwoGpus:
 
     def close(self) -> None:
         pass
+
+
+class SlurmNode(TwoGpus):
+    """Four GPUs of the SLURM node that the job is on: several nodes are one machine in the tests."""
+
+    def devices(self) -> tuple[Device, ...]:
+        node = os.environ.get("SLURMD_NODENAME", "login")
+        memory, name = 80 << 30, "NVIDIA H100 80GB HBM3"
+        return tuple(Device(f"GPU-{node}-{i}", i, memory, name) for i in range(4))

@@ -16,6 +16,7 @@ rule generate:
     threads: RUN.threads
     resources:
         gpu=RUN.gpus,
+        runtime=RUN.runtimes,
     params:
         settings=RUN.settings,
         retry=RUN.retries,

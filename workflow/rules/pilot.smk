@@ -21,6 +21,7 @@ rule pilot_model:
     threads: RUN.threads
     resources:
         gpu=RUN.gpus,
+        runtime=RUN.runtimes,
     params:
         settings=RUN.settings,
         answers=RUN.pilot_answers,

@@ -43,6 +43,11 @@ class Config:
         """Folder of all files of this run."""
         return self.results / self.run
 
+    @property
+    def on_cluster(self) -> bool:
+        """Whether jobs run on other machines."""
+        return bool(self.raw["planning"].get("cluster"))
+
     def model(self, slug: str) -> Model:
         """The model whose file name is `slug`."""
         return next(model for model in self.models if model.slug == slug)

@@ -1,6 +1,6 @@
 """Values that rules look up by their wildcards, as functions that Snakemake calls."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,21 @@ class BySlug(Generic[T]):
     def __getitem__(self, slug: str) -> T:
         """The value of a model, by its file name."""
         return self._values[slug]
+
+
+class ByAttempt(BySlug[T]):
+    """A value that grows with the tries of a job: `values` has what it is the first time, by slug."""
+
+    __signature__ = Signature(
+        [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("wildcards", "attempt")]
+    )
+
+    def __init__(self, values: Mapping[str, Callable[[int], T]]) -> None:
+        self._of = values
+
+    def __call__(self, wildcards: Any, attempt: int) -> T:  # type: ignore[override]
+        """The value of the model that the wildcards name, at this attempt (from 1)."""
+        return self._of[wildcards.slug](attempt)
 
 
 class ByShard(BySlug[tuple[T, ...]]):

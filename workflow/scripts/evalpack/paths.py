@@ -12,6 +12,7 @@ class RunPaths:
         self.samples = run_dir / "samples.parquet"
         self.samples_report = run_dir / "samples.json"
         self.lock = run_dir / "run.lock"
+        self.submitted = run_dir / "submitted.json"
         self.retries = run_dir / "retries.json"
         self.planning = run_dir / "plan"
         self.plans = self.planning / "cache"

@@ -9,16 +9,16 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evalpack import attempts, config, extract, keys, leases, processes, telemetry, weights
+from evalpack import attempts, cluster, config, extract, keys, leases, processes, telemetry, weights
 from evalpack.atomic import sweep
 from evalpack.build import build
 from evalpack.errors import UserError
 from evalpack.jobs import ModelJob, RunSpec
-from evalpack.lookups import ByShard, BySlug
+from evalpack.lookups import ByAttempt, ByShard, BySlug
 from evalpack.paths import RunPaths
 from evalpack.plan import calibration
 from evalpack.project import MODELS_YAML
@@ -28,6 +28,7 @@ from evalpack.warm.start import WarmServer
 
 PARALLEL_DOWNLOADS = 2
 PILOT_ANSWERS = 64
+_ON_GPUS = ("generate", "pilot_model")
 T = TypeVar("T")
 
 
@@ -50,6 +51,7 @@ class WorkflowRun:
         self.priorities = self._by_slug(lambda job: job.priority)
         self.shard_priorities = ByShard({s: job.priorities for s, job in self.jobs.items()})
         self._lock = RunLock(self.paths.lock)
+        self._submitted = cluster.Submitted(self.paths.submitted)
         self._warm = WarmServer()
         self._started = time.time()
 
@@ -63,8 +65,10 @@ class WorkflowRun:
         source = " + ".join(os.path.relpath(path) for path in workflow.configfiles) or "--config"
         limit = workflow.global_resources.get("gpu").value
         try:
-            settings = config.load(raw, MODELS_YAML, source)
+            settings = cluster.recognised(workflow, config.load(raw, MODELS_YAML, source))
             plan = RunPaths(settings.run_dir).plan
+            if settings.on_cluster and workflow.is_main_process:
+                cluster.check_hardware(settings, limit)
             spec = build(settings, limit) if workflow.is_main_process else RunSpec.load(plan)
             if limit is None:
                 workflow.register_resource("gpu", spec.hardware["gpus"])
@@ -78,11 +82,16 @@ class WorkflowRun:
     def start(self) -> None:
         """Take the run and write its plan; refused while another workflow owns it.
 
-        What jobs of a dead workflow left running on this machine's GPUs is ended first.
+        What a dead workflow left running on this machine's GPUs, or in SLURM's queue, is ended first.
         """
         retries = self._workflow.execution_settings.retries
+        here = self._workflow.local_exec
         try:
+            cluster.check_executor(here=here, cluster=self.config.on_cluster)
+            if not here:
+                cluster.check_weights(self._jobs_to_run())
             self._lock.acquire()
+            self._submitted.replace(None if here else cluster.job_name(self._workflow))
             leases.clean_up()
             sweep(self.paths.run)
             replace(self.spec, retries=retries).save(self.paths.plan)
@@ -91,12 +100,14 @@ class WorkflowRun:
         except OSError as error:
             reason = f"{self.paths.run} cannot be written to: {error.strerror}"
             raise _spoken(UserError(reason)) from None
-        if self._workflow.local_exec:
+        if here:
             self._warm.start(self.spec, self.paths)
 
     def finish(self) -> None:
         """Give the run up, and say what it came to if its files are new."""
         self._warm.stop()
+        with contextlib.suppress(OSError):
+            self._submitted.clear()
         leases.clean_up()
         with contextlib.suppress(OSError):
             telemetry.write_summary(self.paths.run, gpus=self.spec.hardware["gpus"])
@@ -195,6 +206,12 @@ class WorkflowRun:
         every = os.cpu_count() or 1
         return self._by_slug(lambda job: every if on_cpu and job.gpus else max(1, job.gpus))
 
+    @cached_property
+    def runtimes(self) -> ByAttempt[int]:
+        """Minutes that SLURM gives a generate job, more at each attempt."""
+        of = {slug: partial(cluster.runtime_minutes, job) for slug, job in self.jobs.items()}
+        return ByAttempt(of)
+
     @property
     def above_generating(self) -> int:
         """Priority of the CPU stages: they are short, and the run ends with them."""
@@ -230,6 +247,12 @@ class WorkflowRun:
     def parser_digest(self) -> str:
         """Digest of the parser's code: editing it parses anew."""
         return extract.parser_digest(self.parser)
+
+    def _jobs_to_run(self) -> list[ModelJob]:
+        """Models that this workflow will generate with."""
+        needed = self._workflow.dag.needrun_jobs()
+        slugs = {job.wildcards.slug for job in needed if job.rule.name in _ON_GPUS}
+        return [job for slug, job in self.jobs.items() if slug in slugs]
 
     def _by_slug(self, value: Callable[[ModelJob], T]) -> BySlug[T]:
         return BySlug({slug: value(job) for slug, job in self.jobs.items()})

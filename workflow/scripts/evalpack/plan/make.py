@@ -47,8 +47,7 @@ def make_plan(
     Args:
         asks: the lineup.
         pool: the GPUs.
-        planning: the section of the config (`shards`, `warm_start`). Where jobs run on other machines,
-            `warm_start` must be false: they are forked on this one only.
+        planning: the section of the config (`shards`, `warm_start`, `cluster`, `queue_seconds`).
         keep: what an earlier plan of this run chose, by slug; it stands while its inputs do, so that
             another model changes neither GPUs nor shards of the others.
         calibration: what earlier jobs measured.
@@ -59,8 +58,10 @@ def make_plan(
     """
     asks = sorted(asks, key=lambda ask: ask.model.slug)  # the order of the config changes nothing
     local = [ask for ask in asks if ask.model.backend != "openai"]
-    warm = pool.gpu_type is not None and bool(planning.get("warm_start", True))
-    pool = replace(pool, storage=replace(pool.storage, warm=warm))
+    here = not planning.get("cluster")  # jobs are forked on this machine only
+    warm = pool.gpu_type is not None and here and bool(planning.get("warm_start", True))
+    queue = 0.0 if here else float(planning.get("queue_seconds", 0.0))
+    pool = replace(pool, storage=replace(pool.storage, warm=warm, queue=queue))
     lead = lead_seconds(pool.device) if warm and local else 0.0
     found = [_candidate(ask, pool, planning, (keep or {}), calibration) for ask in local]
     names = [candidate.ask.model.slug for candidate in found]

@@ -56,7 +56,8 @@ class Storage:
 
     `compiled`: torch.compile's cache has the model. `inspected`: vLLM knows its architecture.
     `triton`: Triton's kernels for it are built. `warm`: jobs are forked from a process that has
-    imported vLLM, and prepare while the GPU is another's.
+    imported vLLM, and prepare while the GPU is another's. `queue`: seconds that a job waits in a
+    cluster's queue, while the GPUs that it will have count as its own.
     """
 
     bytes_per_second: float = 2e9
@@ -64,6 +65,7 @@ class Storage:
     inspected: bool = True
     triton: bool = True
     warm: bool = False
+    queue: float = 0.0
 
 
 def lead_seconds(device: Device) -> float:
@@ -72,9 +74,9 @@ def lead_seconds(device: Device) -> float:
 
 
 def start_seconds(model: Model, device: Device, settings: Settings, storage: Storage) -> float:
-    """Seconds from when a job may have its GPUs to its first request."""
+    """Seconds from when a job may have its GPUs to its first request, the cluster's queue among them."""
     before = WARM_JOB if storage.warm else JOB + IMPORT * device.host
-    return before + engine_seconds(model, device, settings, storage)
+    return storage.queue + before + engine_seconds(model, device, settings, storage)
 
 
 def end_seconds(storage: Storage) -> float:

@@ -19,7 +19,7 @@ def inputs_digest(asks: Sequence[Ask], pool: Pool, planning: Mapping[str, Any]) 
         [ask.model.to_json(), asdict(ask.work), ask.max_model_len]
         for ask in sorted(asks, key=lambda ask: ask.model.slug)
     ]
-    named = ("shards", "output_tokens", "max_model_len", "warm_start")
+    named = ("shards", "output_tokens", "max_model_len", "warm_start", "cluster", "queue_seconds")
     decisive = {key: planning.get(key) for key in named}
     return digest(
         [
