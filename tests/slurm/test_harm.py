@@ -1,4 +1,4 @@
-"""One run to which everything happens: a time limit, scancel, a controller that dies, a node that does.
+"""One run to which everything happens: a time limit, scancel, a controller that restarts, a node that dies.
 
 The tests look at what became of it. Every answer must be there, and none may be made twice.
 """
@@ -26,7 +26,7 @@ def harmed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterat
         for model in ("cancelled", "wide"):
             project.wait_for_model(model, process)
         cluster.command("scancel", str(project.job_of("cancelled")))
-        cluster.restart_controller(kill=True)
+        cluster.restart_controller()
         job = project.job_of("wide")
         node = cluster.squeue()[job].node
         cluster.kill_node(node)
