@@ -82,7 +82,9 @@ def test_killed_while_generating_it_finishes_with_every_row_once_and_no_answer_t
 def test_an_engine_prepared_while_another_generates_gives_the_same_answers(tmp_path, smollm2):
     """Two models on one pretended GPU: the second one's engine waits at its gate for the lease."""
     project = Project(tmp_path, fake=False)
-    engine = {"enforce_eager": True, "max_num_seqs": 8, "kv_cache_memory_bytes": 300_000_000}
+    # In float32: bfloat16's last bits differ with how a batch fills up, and with them the answers.
+    engine = {"enforce_eager": True, "max_num_seqs": 8, "kv_cache_memory_bytes": 600_000_000}
+    engine["dtype"] = "float32"
     project.config |= {
         "models": [
             {"name": name, "base": "smollm2:135m", "path": str(smollm2), "engine": engine}
@@ -105,6 +107,5 @@ def test_an_engine_prepared_while_another_generates_gives_the_same_answers(tmp_p
     assert sorted(prepared) == [False, True]
     answers = {(r["model"], r["sample_id"]): r["response"] for r in project.responses()}
     assert len(answers) == 32
-    # Batches differ in how they fill up, and so may the last bits of a sum: most answers are equal.
     equal = sum(answers["first", f"s{i}"] == answers["second", f"s{i}"] for i in range(16))
-    assert equal >= 12
+    assert equal >= 15

@@ -10,6 +10,7 @@ import pytest
 import scripted_nvml
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from evalpack.telemetry import JobInfo, Recorder, cost, summarise
 from evalpack.telemetry.attempts import read_facts
@@ -51,6 +52,13 @@ def record(folder, seconds):
         time.sleep(seconds)
     (path,) = (folder / "telemetry" / "a-b").iterdir()
     return read_facts(path), pq.read_table(path).to_pandas()
+
+
+def undisturbed():
+    """Tries of what is held against the real clock: a busy machine may spoil one, not all three."""
+    return Retrying(
+        stop=stop_after_attempt(3), retry=retry_if_exception_type(AssertionError), reraise=True
+    )
 
 
 def scaled(costs, devices):
@@ -141,42 +149,51 @@ def test_an_interval_does_not_go_to_and_fro():
     ids=["the counter", "everything", "utilisation"],
 )
 def test_dear_readings_are_stretched_until_the_share_is_below_one_percent(tmp_path, gpus, cpu):
-    gpus({"GPU-a": [SAYS]}, cpu)
-    known, _ = record(tmp_path, 5.0)
-    told = known.sampling.readings
-    # At the intervals that it settled on; the beginning and the end read everything once each.
-    assert sum(one.seconds / one.interval for one in told.values()) < 0.009
-    for kind, seconds in cpu.items():
-        if kind in told:
-            assert told[kind].seconds >= seconds
-    cheap = [kind for kind in told if kind not in cpu and kind not in ("energy", "temperature")]
-    assert all(told[kind].interval <= 0.2 for kind in cheap)
-    ends = 5 * sum(cpu.values())  # at taking, phase and release; and before anything is known
-    assert known.sampling.cpu_seconds < 0.02 * known.sampling.wall_seconds + ends
+    for attempt in undisturbed():
+        with attempt:
+            gpus({"GPU-a": [SAYS]}, cpu)
+            known, _ = record(tmp_path / str(attempt.retry_state.attempt_number), 5.0)
+            told = known.sampling.readings
+            # At the intervals that it settled on; the beginning and the end read everything once each.
+            assert sum(one.seconds / one.interval for one in told.values()) < 0.009
+            for kind, seconds in cpu.items():
+                if kind in told:
+                    assert told[kind].seconds >= seconds
+            cheap = [
+                kind for kind in told if kind not in cpu and kind not in ("energy", "temperature")
+            ]
+            assert all(told[kind].interval <= 0.2 for kind in cheap)
+            # At taking, phase and release; and before anything is known.
+            ends = 5 * sum(cpu.values())
+            assert known.sampling.cpu_seconds < 0.02 * known.sampling.wall_seconds + ends
 
 
 def test_what_the_driver_keeps_is_used_where_readings_are_dear(tmp_path, gpus):
-    values = [*range(1, 61)]
-    gpus(
-        {"GPU-a": [SAYS]},
-        {"utilization": 0.02},
-        {"utilization": {"every": 0.2, "values": values}},
-    )
-    known, frame = record(tmp_path, 6.0)
-    told = known.sampling.readings
-    assert told["utilization"].how == "buffered"
-    assert told["utilization"].interval <= 3.2
-    assert told["power"].how == "direct"
-    kept = frame[frame["utilization_percent"].notna() & frame["power_watts"].isna()]
-    # One after the other, each once, a fifth of a second apart.
-    said = kept["utilization_percent"].astype(int).tolist()
-    assert len(said) >= 10
-    assert said == list(range(said[0], said[0] + len(said)))
-    first = kept["time"].iloc[0]
-    for at, value in zip(kept["time"], said, strict=True):
-        assert (at - first).total_seconds() == pytest.approx((value - said[0]) * 0.2, abs=0.05)
-    assert set(kept["phase"]) == {"generating"}
-    assert frame["time"].is_monotonic_increasing
+    for attempt in undisturbed():
+        with attempt:
+            values = [*range(1, 61)]
+            gpus(
+                {"GPU-a": [SAYS]},
+                {"utilization": 0.02},
+                {"utilization": {"every": 0.2, "values": values}},
+            )
+            known, frame = record(tmp_path / str(attempt.retry_state.attempt_number), 6.0)
+            told = known.sampling.readings
+            assert told["utilization"].how == "buffered"
+            assert told["utilization"].interval <= 3.2
+            assert told["power"].how == "direct"
+            kept = frame[frame["utilization_percent"].notna() & frame["power_watts"].isna()]
+            # One after the other, each once, a fifth of a second apart.
+            said = kept["utilization_percent"].astype(int).tolist()
+            assert len(said) >= 10
+            assert said == list(range(said[0], said[0] + len(said)))
+            first = kept["time"].iloc[0]
+            for at, value in zip(kept["time"], said, strict=True):
+                assert (at - first).total_seconds() == pytest.approx(
+                    (value - said[0]) * 0.2, abs=0.05
+                )
+            assert set(kept["phase"]) == {"generating"}
+            assert frame["time"].is_monotonic_increasing
 
 
 def test_samples_have_the_phase_of_their_own_time(tmp_path, gpus):
