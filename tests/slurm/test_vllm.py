@@ -40,7 +40,7 @@ def test_the_demo_on_the_cluster(tmp_path: Path, cluster: Cluster) -> None:
     for line in output.splitlines():
         if "sbatch " in line:
             print(line.strip()[:400])
-    rows = pq.read_table(tmp_path / "results/demo/judge_ready/responses.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "results/demo-slurm/judge_ready/responses.parquet").to_pylist()
     assert len(rows) == 8
     assert all(row["response"] for row in rows)
     jobs = [job for job in cluster.squeue().values() if "_smollm2-135m_" in job.comment]
