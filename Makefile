@@ -8,7 +8,7 @@ SLURM := slurmctld slurmd slurm-client munge
 DEMO_MODEL := models/smollm2-135m-instruct
 UV_COMPILE = uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_31 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help env demo test test-browser test-slurm demo-slurm lint format lock
+.PHONY: help env demo test test-browser test-slurm demo-slurm slurm lint format lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -35,13 +35,14 @@ test-browser: env  ## what the plan's page does in a real browser (installs Debi
 	command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends chromium; }
 	$(BIN)/pytest tests/browser
 
-test-slurm: env $(DEMO_MODEL)  ## the workflow on a real SLURM of two nodes on this machine (root; installs Debian's packages if missing)
-	command -v slurmctld >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(SLURM); }
+test-slurm: env $(DEMO_MODEL) slurm  ## the workflow on a real SLURM of two nodes on this machine (root; installs Debian's packages if missing)
 	$(BIN)/pytest -rP tests/slurm
 
-demo-slurm: env $(DEMO_MODEL)  ## the demo on such a cluster
-	command -v slurmctld >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(SLURM); }
+demo-slurm: env $(DEMO_MODEL) slurm  ## the demo on such a cluster
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/with_cluster.py snakemake --workflow-profile profiles/slurm-demo
+
+slurm:
+	dpkg -s $(SLURM) >/dev/null 2>&1 || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(SLURM); }
 
 lint: env  ## what CI checks of style and types
 	$(BIN)/ruff check workflow tests benchmarks

@@ -1,6 +1,7 @@
 """Jobs of one, two and four GPUs through sbatch: where they land, and that none is lost."""
 
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,16 @@ def project(tmp_path: Path, cluster: Cluster) -> ClusterProject:
 def test_one_two_and_four_gpus_share_nothing(project: ClusterProject) -> None:
     """Each job has its GPUs on one node, and no GPU belongs to two jobs at a time."""
     project.misbehave(delay=0.5)
-    project.submit()
+    # More than there are, so that it is SLURM's queue in which the others wait.
+    project.config["hardware"]["gpus"] = 16
+    project.write()
+    with project.start(*project.command("--verbose")) as process:
+        while not project.jobs("PENDING"):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.2)
+        project.output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, project.output
+    project.show_submissions()
     answers = project.answers()
     assert len(answers) == 10 * len(WIDTHS)
     assert all(answers.values())

@@ -68,10 +68,13 @@ def test_where_jobs_run_must_be_what_was_planned() -> None:
 def test_a_job_gets_its_predicted_time_and_half_again() -> None:
     """And as much more at each attempt; four hours where nothing is known."""
     job = job_of(start_seconds=60.0, generate_seconds=540.0)
-    assert cluster.runtime_minutes(job, 1) == 15 + cluster.SPARE_MINUTES
-    assert cluster.runtime_minutes(job, 3) == 3 * cluster.runtime_minutes(job, 1)
+    assert cluster.runtime_minutes(job, 0, 1) == 15 + cluster.SPARE_MINUTES
+    assert cluster.runtime_minutes(job, 0, 3) == 3 * cluster.runtime_minutes(job, 0, 1)
     unknown = replace(job, predicted={"start_seconds": 60.0, "generate_seconds": 0.0})
-    assert cluster.runtime_minutes(unknown, 2) == 480
+    assert cluster.runtime_minutes(unknown, 0, 2) == 480
+    # Waiting in the queue is no part of it.
+    queued = job_of(start_seconds=3660.0, generate_seconds=540.0)
+    assert cluster.runtime_minutes(queued, 3600, 1) == cluster.runtime_minutes(job, 0, 1)
 
 
 def test_a_value_by_attempt_is_what_snakemake_asks_for() -> None:
@@ -112,5 +115,13 @@ def test_jobs_of_a_dead_workflow_need_slurm_to_be_ended(
     submitted.replace("a-name")
     with pytest.raises(UserError, match="no `squeue` here"):
         submitted.replace(None)
-    submitted.clear()
-    submitted.replace(None)
+    submitted.clear()  # nobody can say whether they have ended
+    with pytest.raises(UserError, match="no `squeue` here"):
+        submitted.replace(None)
+
+
+def test_only_slurms_executor_has_a_name_in_its_queue() -> None:
+    """Others number their runs too."""
+    other = SimpleNamespace(run_uuid="of another system")
+    assert cluster.job_name(SimpleNamespace(scheduler=SimpleNamespace(_executor=other))) is None
+    assert cluster.job_name(SimpleNamespace(scheduler=None)) is None

@@ -5,6 +5,7 @@ A Snakefile is parsed before Snakemake tells how it will run jobs, so a run is k
 read from this machine's NVML then, and jobs start as processes of their own.
 """
 
+import contextlib
 import math
 import subprocess
 from collections.abc import Iterable
@@ -26,9 +27,10 @@ SPARE_MINUTES = 15
 """More for what is not predicted: a cold file system, kernels that are built for the first time."""
 UNKNOWN_MINUTES = 240
 """Of a job whose time is not known."""
-_SLURM_ONLY = ("nodes", "tasks", "slurm_partition", "slurm_account", "slurm_extra")
 CANCEL_SECONDS = 90.0
 """After which a cancelled job counts as stuck; SLURM's KillWait is 30 s."""
+_SLURM_ONLY = ("nodes", "tasks", "slurm_partition", "slurm_account", "slurm_extra")
+_SLURM_EXECUTOR = "snakemake_executor_plugin_slurm"
 
 
 def recognised(workflow: Any, config: Config) -> Config:
@@ -107,17 +109,18 @@ def check_weights(jobs: Iterable[ModelJob]) -> None:
         )
 
 
-def runtime_minutes(job: ModelJob, attempt: int) -> int:
-    """Minutes that a shard of a model may take.
+def runtime_minutes(job: ModelJob, queue: float, attempt: int) -> int:
+    """Minutes that a shard of a model may take once it has its GPUs.
 
     Args:
         job: the model's jobs, with their predicted seconds.
+        queue: seconds of the predicted start that are the cluster's queue.
         attempt: number of the try, from 1.
     """
     said = job.predicted
     if job.gpus and not said["generate_seconds"]:
         return UNKNOWN_MINUTES * attempt
-    seconds = MARGIN * (said["start_seconds"] + said["generate_seconds"])
+    seconds = MARGIN * (said["start_seconds"] - queue + said["generate_seconds"])
     minutes: int = math.ceil(seconds / 60) + SPARE_MINUTES
     return attempt * minutes
 
@@ -148,14 +151,19 @@ class Submitted:
             self._note.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget the name: the workflow has ended, and with it its jobs."""
-        self._note.unlink(missing_ok=True)
+        """Forget the name if nothing stands under it: jobs that were just cancelled still end."""
+        name = read_json(self._note, default={}).get("job_name")
+        with contextlib.suppress(UserError):  # the next workflow asks again
+            if name and not _queued(name):
+                self._note.unlink(missing_ok=True)
 
 
 def job_name(workflow: Any) -> str | None:
     """Name that Snakemake's SLURM executor gives all jobs of this workflow; None for another executor."""
-    executor = getattr(workflow.scheduler, "_executor", None)
-    return getattr(executor, "run_uuid", None)
+    executor: Any = getattr(workflow.scheduler, "_executor", None)
+    if type(executor).__module__.partition(".")[0] != _SLURM_EXECUTOR:
+        return None
+    return str(executor.run_uuid)
 
 
 def _cancel(name: str) -> None:

@@ -209,8 +209,10 @@ class WorkflowRun:
     @cached_property
     def runtimes(self) -> ByAttempt[int]:
         """Minutes that SLURM gives a generate job, more at each attempt."""
-        of = {slug: partial(cluster.runtime_minutes, job) for slug, job in self.jobs.items()}
-        return ByAttempt(of)
+        planning = self.spec.config["planning"]
+        queue = planning.get("queue_seconds", 0.0) if planning.get("cluster") else 0.0
+        minutes = cluster.runtime_minutes
+        return ByAttempt({slug: partial(minutes, job, queue) for slug, job in self.jobs.items()})
 
     @property
     def above_generating(self) -> int:

@@ -21,9 +21,7 @@ def run(rule: str, *, log: str, **arguments: Any) -> None:
         arguments: of the task: `run` (the run's folder), `slug`, and so on.
     """
     die_with_workflow()
-    if (
-        "SLURM_JOB_ID" in os.environ
-    ):  # weights are staged, and nodes often have no internet to wait for
+    if "SLURM_JOB_ID" in os.environ:  # weights are staged; nodes often have no internet
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     task = {"rule": rule, **arguments}
     code = _ask(task, log)
